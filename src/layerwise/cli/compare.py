@@ -1,0 +1,86 @@
+"""``layerwise compare``: say whether pre-training helps, on this data."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ..comparison.compare import run_comparison
+from ..comparison.estimate import estimate
+from ..comparison.experiment import Experiment
+from ..comparison.rows import gather_files
+from ..errors import PlanError
+from ..recipe import read_recipe
+from .progress import watching
+from .summary import print_plan, print_results
+
+Data = Annotated[str | None, typer.Argument(help="HDF5 file, file.h5::dataset, or a text file listing HDF5 files.")]
+Target = Annotated[str | None, typer.Option(help="Data set of the labels, or a file of its own.")]
+Test = Annotated[str | None, typer.Option(help="File of test rows, or the fraction of labelled rows to test on.")]
+Recipe = Annotated[str | None, typer.Option(help="Shipped recipe or TOML file; mnist when no DATA is given.")]
+Set = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override a setting of the recipe.")]
+Budgets = Annotated[str | None, typer.Option(help="Label budgets, for example 100,1000.")]
+Seeds = Annotated[int | None, typer.Option(help="Repetitions; below 3 there is no verdict.")]
+RandomState = Annotated[int | None, typer.Option(help="Seed of everything random.")]
+Out = Annotated[Path | None, typer.Option(help="Run folder; runs/NAME when not given.")]
+Resume = Annotated[bool, typer.Option("--resume", help="Continue the run in the folder.")]
+Json = Annotated[bool, typer.Option("--json", help="Print results.json on standard output.")]
+
+
+def compare(
+    data: Data = None,
+    target: Target = None,
+    test: Test = None,
+    recipe: Recipe = None,
+    settings: Set = None,
+    budgets: Budgets = None,
+    seeds: Seeds = None,
+    random_state: RandomState = None,
+    out: Out = None,
+    resume: Resume = False,
+    as_json: Json = False,
+) -> None:
+    """Compare the same network pre-trained and random, over seeds and label budgets, and say whether it was worth it.
+
+    Without DATA it runs on the MNIST that comes with the package.
+    """
+    overrides = list(settings or [])
+    values = {
+        "data.inputs": data, "data.targets": target, "data.test": _number(test), "compare.budgets": _budgets(budgets),
+        "compare.seeds": seeds, "compare.random_state": random_state,
+    }  # fmt: skip
+    overrides += [f"{key}={json.dumps(value)}" for key, value in values.items() if value is not None]
+    if data is not None and recipe is None:
+        overrides.append(f"name={json.dumps(Path(data.partition('::')[0]).stem)}")
+    plan = read_recipe(recipe or ("default" if data else "mnist"), overrides)
+    folder = out or Path("runs") / plan.name
+    rows = gather_files(plan.data, plan.compare.random_state)
+    experiment = Experiment(plan, rows)
+    expected = estimate(experiment)
+    print_plan(experiment, expected, folder)
+    with watching(experiment, expected) as callback:
+        found = run_comparison(plan, rows, folder, resume, [callback])
+    print_results(found.results, folder)
+    if as_json:
+        json.dump(found.results, sys.stdout, indent=1)
+        print()
+
+
+def _number(text: str | None) -> float | str | None:
+    try:
+        return None if text is None else float(text)
+    except ValueError:
+        return text
+
+
+def _budgets(text: str | None) -> list[int] | None:
+    if text is None:
+        return None
+    try:
+        return [int(part) for part in text.split(",")]
+    except ValueError as error:
+        raise PlanError(f"--budgets {text!r} is no list of whole numbers", "for example --budgets 100,1000") from error

@@ -1,0 +1,1 @@
+"""Does pre-training help, on these rows? Two arms that start alike, tuned alike, tested alike, and a verdict."""

@@ -1,0 +1,199 @@
+"""`compare`: the same network pre-trained and random, over seeds and label budgets, with an honest verdict."""
+
+from __future__ import annotations
+
+import csv
+import io
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from ..errors import PlanError
+from ..plan import ComparePlan, NetworkPlan, Plan, PretrainPlan
+from ..randomness import as_seed
+from ..recipe import check, to_toml
+from ..runs.folder import RunFolder, identity_of
+from ..training.device import matmul_route, processor
+from ..training.loop import Callback
+from ..training.verbose import with_printing
+from ..write import write_json, write_text
+from .experiment import Experiment
+from .results import results_of
+from .rows import Rows, gather
+
+DEFAULTS = ComparePlan()
+HIDDEN_LAYER_SIZES = NetworkPlan().hidden_layer_sizes
+OBJECTIVE = PretrainPlan().objective
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What `compare` returns.
+
+    Attributes
+    ----------
+    verdict : str
+        "WORTH IT", "DO NOT PRE-TRAIN", "CANNOT TELL", or "NO VERDICT" below 3 seeds.
+    results : dict
+        What ``results.json`` holds.
+    run_dir : Path
+        The run folder: recipe, history, results, report.
+    """
+
+    verdict: str
+    results: dict[str, Any]
+    run_dir: Path
+
+
+def compare(
+    inputs: Any,
+    targets: Any,
+    *,
+    network: Sequence[int] = HIDDEN_LAYER_SIZES,
+    objective: Any = OBJECTIVE,
+    budgets: Literal["auto"] | Sequence[int] = DEFAULTS.budgets,
+    headline: int | None = DEFAULTS.headline,
+    test: float | tuple[Any, Any] = 0.2,
+    scale: float | Literal["auto"] = "auto",
+    seeds: int = DEFAULTS.seeds,
+    min_gain: float = DEFAULTS.min_gain,
+    tune: bool = DEFAULTS.tune,
+    learning_rates: Sequence[float] = DEFAULTS.learning_rates,
+    baselines: Literal["auto"] | Sequence[str] = DEFAULTS.baselines,
+    settings: Mapping[str, Mapping[str, Any]] | None = None,
+    device: str = "auto",
+    random_state: int = DEFAULTS.random_state,
+    run_dir: str | Path | None = None,
+    resume: bool = False,
+    callbacks: Sequence[Callback] = (),
+    verbose: int = 0,
+) -> Comparison:
+    """Measure whether pre-training lowers the test error of a network on your data.
+
+    For each seed: draw labels, initial weights and batch order anew; pre-train one copy of the network on all training
+    rows; fine-tune both copies on the same labelled rows of every budget, each with the learning rate and epochs chosen
+    for it on validation rows of the first seed's budget. The difference in test error is paired by seed.
+
+    Parameters
+    ----------
+    inputs, targets : array, tensor, path or Source
+        Rows (n, ...), flattened, and one label a row; -1, NaN or None is no label: such rows are pre-trained on.
+    network : sequence of int
+        Units of each hidden layer.
+    objective : str, Objective, sequence of them, or None
+        As in `layerwise.pretrain`. None is the A/A control: both arms random.
+    budgets : "auto" or sequence of int
+        Labelled rows that an arm may see; "auto": 10 and 100 per class, as far as there are.
+    headline : int or None
+        The budget the verdict is about; None: the largest.
+    test : float or (inputs, targets)
+        Fraction of the labelled rows to test on, or the test rows. They choose nothing.
+    scale : float or "auto"
+        Divides every input; "auto" divides 8-bit pixels by 255.
+    seeds : int
+        Repetitions; below 3 there is no verdict.
+    min_gain : float
+        The smallest gain worth having, in points of test error.
+    tune : bool
+        Whether each arm chooses its learning rate and epochs.
+    learning_rates : sequence of float
+        The grid.
+    baselines : "auto" or sequence of str
+        "logistic regression", "gradient boosting", "modern network"; "auto" is all of them.
+    settings : mapping, optional
+        Further settings by table, as in a recipe: ``{"pretrain": {"epochs": 10}, "network": {"dropout": 0.5}}``.
+    device, random_state, run_dir, resume, callbacks, verbose
+        As in `layerwise.pretrain`; without ``run_dir`` the run goes to a temporary folder.
+
+    Returns
+    -------
+    Comparison
+        ``.verdict``, ``.results`` and ``.run_dir``.
+
+    Raises
+    ------
+    PlanError, DataError, NetworkError, RunError, DivergenceError
+        Each says what was found, where, and what cures it.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_digits
+    >>> digits = load_digits()
+    >>> found = compare(
+    ...     digits.data / 16, digits.target, network=(32,), budgets=[100], seeds=3, baselines=[], tune=False,
+    ...     settings={"pretrain": {"epochs": 2}, "finetune": {"epochs": 2}},
+    ... )
+    >>> found.results["budgets"][0]["labels"]
+    100
+    """
+    seed = as_seed(random_state)
+    own = {
+        "network": {"hidden_layer_sizes": tuple(network)},
+        "pretrain": {"objective": objective},
+        "compare": {
+            "budgets": budgets if budgets == "auto" else tuple(budgets), "headline": headline, "seeds": seeds,
+            "min_gain": min_gain, "tune": tune, "learning_rates": tuple(learning_rates),
+            "baselines": baselines if baselines == "auto" else tuple(baselines), "random_state": seed,
+        },
+    }  # fmt: skip
+    values = {name: {**(settings or {}).get(name, {}), **table} for name, table in own.items()}
+    values |= {name: dict(table) for name, table in (settings or {}).items() if name not in own}
+    plan = check(Plan, values, "compare")
+    rows = gather(inputs, targets, name="your data", scale=scale, test=test, random_state=seed)
+    folder = run_dir or Path(tempfile.mkdtemp(prefix="layerwise-")) / "run"
+    return run_comparison(plan, rows, folder, resume, with_printing(callbacks, verbose), device)
+
+
+def run_comparison(
+    plan: Plan,
+    rows: Rows,
+    run_dir: str | Path,
+    resume: bool = False,
+    callbacks: Sequence[Callback] = (),
+    device: str = "auto",
+) -> Comparison:
+    """Run a checked plan on its rows and leave the run folder; `compare` and the command are the doors to it."""
+    _check(plan)
+    experiment = Experiment(plan, rows, device)  # checks the budgets before anything is written
+    identity = identity_of(plan, plan.compare.random_state, rows.inputs, rows.codes, rows.test_inputs, rows.test_codes)
+    folder = RunFolder.open(run_dir, resume, identity)
+    folder.write_environment(matmul_route(), processor()[1])
+    write_text(folder.path / "recipe.toml", to_toml(plan))
+    measured = experiment.run(folder, callbacks)
+    results = results_of(plan, rows, measured)
+    write_json(folder.path / "tuning.json", measured.tuning)
+    write_json(folder.path / "results.json", results)
+    write_text(folder.path / "results.csv", _csv(results))
+    from ..report import write_report  # plotly takes a second to import, and only the report needs it
+
+    write_report(folder.path)
+    return Comparison(results["verdict"], results, folder.path)
+
+
+def _check(plan: Plan) -> None:
+    faults = []
+    for name, table in (("pretrain", plan.pretrain), ("finetune", plan.finetune)):
+        if table.early_stopping:
+            faults.append(f"{name}.early_stopping is set")
+    if faults:
+        raise PlanError(
+            f"{' and '.join(faults)}, but a comparison reads epochs off a curve on validation rows",
+            "leave early_stopping out; finetune.epochs is the most that is tried",
+        )
+
+
+def _csv(results: Mapping[str, Any]) -> str:
+    """Return one line per budget, seed and arm."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["labels", "seed", "arm", "test_error_percent"])
+    for budget in results["budgets"]:
+        for arm in ("pretrained", "random"):
+            for seed, error in enumerate(budget[f"{arm}_errors"]):
+                writer.writerow([budget["labels"], seed, arm, error])
+    for baseline in results["baselines"]:
+        for seed, error in enumerate(baseline["errors"]):
+            writer.writerow([baseline["labels"], seed, baseline["name"], error])
+    return text.getvalue()

@@ -1,0 +1,140 @@
+"""From what was measured to ``results.json``."""
+
+from __future__ import annotations
+
+from importlib.metadata import version
+from typing import Any
+
+import numpy as np
+
+from ..plan import Plan
+from .convergence import convergence
+from .experiment import ARMS, Measured
+from .rows import Rows
+from .statistics import Gain, gain, holm
+from .verdict import decide
+
+
+def results_of(plan: Plan, rows: Rows, measured: Measured) -> dict[str, Any]:
+    """Return everything that ``results.json`` holds."""
+    gains = {labels: _gain(labels, plan.compare.seeds, measured) for labels in measured.budgets}
+    head = gains[measured.headline]
+    control = plan.pretrain.objective is None
+    verdict = decide(
+        head.gain, head.low, head.high, seeds=plan.compare.seeds, min_gain=plan.compare.min_gain,
+        se_seeds=head.se_seeds, se_rows=head.se_rows, test_rows=head.test_rows, labels=measured.headline,
+        control=control,
+    )  # fmt: skip
+    return {
+        "layerwise": version("layerwise"),
+        "verdict": verdict.verdict,
+        "harmful": verdict.harmful,
+        "preliminary": verdict.preliminary,
+        "explanation": verdict.explanation,
+        "needed": verdict.needed,
+        "control": control,
+        "headline": measured.headline,
+        "seeds": plan.compare.seeds,
+        "min_gain": plan.compare.min_gain,
+        "budgets": _budgets(gains, measured),
+        "convergence": _convergence(plan, measured),
+        "baselines": _baselines(plan.compare.seeds, measured),
+        "cost": _cost(plan.compare.seeds, measured),
+        "layers": _layers(measured),
+        "parameters": measured.parameters,
+        "data": {
+            "name": rows.name,
+            "training_rows": len(rows.inputs),
+            "labelled_rows": int((rows.codes >= 0).sum()),
+            "test_rows": len(rows.test_inputs),
+            "features": rows.inputs.shape[1],
+            "image_shape": rows.image_shape,
+            "classes": list(rows.classes),
+        },
+    }
+
+
+def _gain(labels: int, seeds: int, measured: Measured) -> Gain:
+    wrong = {arm: [measured.outcomes[seed, labels, arm].wrong for seed in range(seeds)] for arm in ARMS}
+    return gain(np.array(wrong["random"]), np.array(wrong["pretrained"]))
+
+
+def _budgets(gains: dict[int, Gain], measured: Measured) -> list[dict[str, Any]]:
+    """Return one entry per budget; beside the headline, p-values are adjusted for asking several times."""
+    others = [labels for labels, found in gains.items() if labels != measured.headline and found.p_value is not None]
+    adjusted = dict(zip(others, holm([gains[labels].p_value or 0.0 for labels in others]), strict=True))
+    return [
+        {
+            "labels": labels,
+            **found.fields(),
+            "p_holm": adjusted.get(labels),
+            "headline": labels == measured.headline,
+            **{f"{arm}_settings": measured.settings[labels, arm] for arm in ARMS},
+        }
+        for labels, found in gains.items()
+    ]
+
+
+def _convergence(plan: Plan, measured: Measured) -> dict[str, Any]:
+    labels = measured.headline
+    curves = {
+        arm: [measured.outcomes[seed, labels, arm].curve for seed in range(plan.compare.seeds)] for arm in ARMS
+    }
+    return convergence(
+        curves["random"], curves["pretrained"], measured.pretraining_seconds,
+        labels=labels, rows=measured.monitored, measured_on=measured.monitored_on,
+    )  # fmt: skip
+
+
+def _baselines(seeds: int, measured: Measured) -> list[dict[str, Any]]:
+    names = sorted({arm for _, _, arm in measured.outcomes} - set(ARMS))
+    found = []
+    for labels in measured.budgets:
+        for name in names:
+            outcomes = [measured.outcomes[seed, labels, name] for seed in range(seeds)]
+            errors = [outcome.error for outcome in outcomes]
+            found.append(
+                {
+                    "name": "modern network" if name == "modern" else name,
+                    "labels": labels,
+                    "error": float(np.mean(errors)),
+                    "errors": errors,
+                    "settings": measured.settings[labels, name],
+                    "seconds": sum(outcome.seconds for outcome in outcomes),
+                }
+            )
+    return found
+
+
+def _cost(seeds: int, measured: Measured) -> dict[str, Any]:
+    """Return seconds of training; the time for validation, loading and the report is not in them."""
+    finetuning = {
+        arm: [sum(measured.outcomes[seed, labels, arm].seconds for labels in measured.budgets) for seed in range(seeds)]
+        for arm in ARMS
+    }
+    tuning = {
+        arm: sum(row["seconds"] for row in measured.tuning if row["arm"] == arm) for arm in (*ARMS, "modern")
+    }
+    baselines = sum(
+        outcome.seconds for (_, _, arm), outcome in measured.outcomes.items() if arm not in ARMS
+    )
+    total = sum(measured.pretraining_seconds) + sum(map(sum, finetuning.values())) + sum(tuning.values()) + baselines
+    return {
+        "pretraining_seconds": measured.pretraining_seconds,
+        "finetuning_seconds": finetuning,
+        "tuning_seconds": tuning,
+        "baseline_seconds": baselines,
+        "total_seconds": total,
+    }
+
+
+def _layers(measured: Measured) -> list[dict[str, Any]]:
+    return [
+        {
+            "seed": seed, "stage": stage.number, "layer": stage.layer, "objective": stage.objective,
+            "units": stage.units, "loss_name": stage.loss_name, "learning_rate": stage.learning_rate,
+            "loss": stage.loss, "mean_predictor_loss": stage.mean_predictor_loss, "seconds": stage.seconds,
+        }
+        for seed, stages in enumerate(measured.stages)
+        for stage in stages
+    ]  # fmt: skip

@@ -1,0 +1,131 @@
+"""The rows of a comparison: training rows, some of them labelled, and test rows that choose nothing."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+from ..data import mnist
+from ..data.hdf5 import split_path
+from ..data.source import Source, load_rows, open_source
+from ..data.targets import load_targets
+from ..errors import DataError
+from ..plan import DataPlan
+from ..randomness import Randomness
+from .budgets import split_test
+
+
+@dataclass(frozen=True)
+class Rows:
+    """What a comparison learns from and is measured on.
+
+    Attributes
+    ----------
+    name : str
+        Of the data, for people.
+    inputs, test_inputs : Tensor, shape (rows, features)
+        All training rows; the test rows.
+    codes, test_codes : Tensor of int64, shape (rows,)
+        Class of each row, -1 where a training row has no label.
+    classes : sequence of str
+        The classes' names, by code.
+    image_shape : tuple of int or None
+        (height, width) when each row is a grey image.
+    """
+
+    name: str
+    inputs: Tensor
+    codes: Tensor
+    test_inputs: Tensor
+    test_codes: Tensor
+    classes: tuple[str, ...]
+    image_shape: tuple[int, int] | None = None
+
+
+def gather_files(plan: DataPlan, random_state: int) -> Rows:
+    """Read the rows that a recipe names."""
+    if plan.inputs == "mnist":
+        return gather(
+            f"{mnist.FILE}::train/data", f"{mnist.FILE}::train/label", name="mnist", scale=plan.scale,
+            test=(f"{mnist.FILE}::test/data", f"{mnist.FILE}::test/label"), random_state=random_state,
+        )  # fmt: skip
+    test: Any = plan.test
+    if isinstance(test, str):
+        test = (test, _targets_of(test, plan.targets))
+    targets = _targets_of(plan.inputs, plan.targets)
+    return gather(
+        plan.inputs, targets, name=plan.inputs, scale=plan.scale, test=test, random_state=random_state
+    )
+
+
+def gather(
+    inputs: Any, targets: Any, *, name: str, scale: float | str, test: Any, random_state: int
+) -> Rows:
+    """Read training and test rows from whatever `open_source` takes.
+
+    Parameters
+    ----------
+    inputs, targets
+        The rows and their labels.
+    name : str
+        For people.
+    scale : float or "auto"
+        Divides every input; "auto" divides 8-bit pixels by 255.
+    test : float or (inputs, targets)
+        Fraction of the labelled rows to test on, or the test rows.
+    random_state : int
+        Draws the test rows; all seeds share them.
+    """
+    source = open_source(inputs)
+    rows, shape = _load(source, scale)
+    codes, classes = load_targets(open_source(targets, kind="targets"), len(rows))
+    if isinstance(test, tuple):
+        test_source = open_source(test[0])
+        test_rows, _ = _load(test_source, scale)
+        test_codes, _ = load_targets(open_source(test[1], kind="targets"), len(test_rows), classes=classes)
+        test_rows, test_codes = test_rows[test_codes >= 0], test_codes[test_codes >= 0]
+        if test_rows.shape[1] != rows.shape[1]:
+            raise DataError(
+                f"test rows have {test_rows.shape[1]} features, training rows have {rows.shape[1]}",
+                "give test rows with the same columns",
+            )
+    else:
+        kept, held = split_test(codes, test, Randomness(random_state))
+        test_rows, test_codes, rows, codes = rows[held], codes[held], rows[kept], codes[kept]
+    if len(test_rows) == 0:
+        raise DataError("no test row has a label", "give labelled test rows, or a fraction such as 0.2")
+    return Rows(name, rows, codes, test_rows, test_codes, tuple(map(str, classes)), image_shape(shape))
+
+
+def image_shape(shape: tuple[int, ...]) -> tuple[int, int] | None:
+    """Return (height, width) when a row of this shape is a grey image.
+
+    A flat row counts as one when its length is the square of at least 8, as MNIST's 784 is.
+
+    Examples
+    --------
+    >>> image_shape((1, 28, 28)), image_shape((784,)), image_shape((10,))
+    ((28, 28), (28, 28), None)
+    """
+    sizes = [size for size in shape if size != 1]
+    if len(sizes) == 2:
+        return sizes[0], sizes[1]
+    side = round(float(np.sqrt(np.prod(shape))))
+    return (side, side) if len(sizes) == 1 and side >= 8 and side * side == sizes[0] else None
+
+
+def _load(source: Source, scale: float | str) -> tuple[Tensor, tuple[int, ...]]:
+    divisor = (255.0 if source.dtype == np.uint8 else None) if scale == "auto" else float(scale)
+    return load_rows(source, scale=divisor).flatten(1), source.shape[1:]
+
+
+def _targets_of(inputs: str, targets: str | None) -> str:
+    """Return where the labels of a file of inputs are: in a file of their own, or a data set of the same file."""
+    path, dataset = split_path(inputs)
+    if targets is None:
+        group = dataset.rpartition("/")[0] if dataset else ""
+        return f"{path}::{group}" if group else path
+    return targets if "::" in targets or "." in targets else f"{path}::{targets}"

@@ -1,0 +1,250 @@
+"""One way to open rows, whatever holds them, and to bring them into memory."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+import torch
+
+from ..errors import DataError, nearest
+from .arrays import ArraySource
+from .hdf5 import Hdf5Source, Kind, find_dataset, is_hdf5, split_path
+from .listfile import ListFileSource, is_list_file
+
+# Large blocks, because a compressed HDF5 chunk that straddles two of them is unpacked twice.
+BLOCK_BYTES = 64 * 2**20
+
+NOT_YET = (".csv", ".tsv", ".parquet", ".feather", ".arrow", ".npy", ".npz", ".mat", ".pkl", ".pt", ".xlsx")
+
+
+@runtime_checkable
+class Source(Protocol):
+    """Rows that are read in contiguous blocks.
+
+    Attributes
+    ----------
+    name : str
+        What messages call it: a file and data set, or the argument.
+    shape : tuple of int
+        Rows first.
+    dtype : numpy.dtype
+        Of the rows as stored.
+    sparse : bool
+        Whether `read` returns sparse rows.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: np.dtype
+    sparse: bool
+
+    def read(self, start: int, stop: int) -> np.ndarray:
+        """Return the rows from `start` up to, not including, `stop`; IndexError outside the rows."""
+        ...
+
+
+def open_source(x: Any, *, name: str | None = None, kind: Kind = "inputs") -> Source:
+    """Open rows, without reading them yet.
+
+    Parameters
+    ----------
+    x : array-like, torch.Tensor, Source, str or path
+        Rows in memory, shape (N, ...); a source (returned as it is); the path of an HDF5 file; or the path of
+        a list file with one HDF5 path per line. A path may end in ``::data-set`` or ``::group``.
+    name : str, optional
+        Data set within the file (wins over ``::``). Without one, ``data``, ``inputs``, ``x``, ``images`` ...
+        are tried for inputs, ``label``, ``labels``, ``targets``, ``y`` ... for targets, then the only data
+        set that fits.
+    kind : {"inputs", "targets"}
+        Inputs have two dimensions or more, all real numbers; targets have one value a row.
+
+    Returns
+    -------
+    Source
+        With ``shape``, ``dtype``, ``name`` and ``read(start, stop)``.
+
+    Raises
+    ------
+    DataError
+        When `x` cannot be opened or does not have the shape and type of its kind.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> source = open_source(np.arange(6.0).reshape(3, 2))
+    >>> source.shape, source.read(1, 3).tolist()
+    ((3, 2), [[2.0, 3.0], [4.0, 5.0]])
+    """
+    if isinstance(x, (str, os.PathLike)):
+        source = _open_path(os.fspath(x), name, kind)
+    else:
+        source = x if isinstance(x, Source) else ArraySource(x, kind)
+        if name is not None:
+            raise DataError(
+                f"{kind}: name={name!r} chooses a data set of a file, but rows were given", "leave it out"
+            )
+    _check(source, kind)
+    return source
+
+
+def _open_path(text: str, name: str | None, kind: Kind) -> Source:
+    path, own = (Path(text), None) if os.path.exists(text) else _parts(text)
+    _check_file(path)
+    try:
+        if is_hdf5(path):
+            return Hdf5Source(path, find_dataset(path, name or own, kind))
+        if is_list_file(path):
+            return ListFileSource(path, name or own, kind)
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(
+            f"{path} cannot be read: {error}", "check that it is text and that you may read it"
+        ) from error
+    raise DataError(
+        f"{path} is neither an HDF5 file nor a list of HDF5 files",
+        "write the rows with h5py, for example file['data'] = inputs; file['label'] = labels",
+    )
+
+
+def _parts(text: str) -> tuple[Path, str | None]:
+    path, name = split_path(text)
+    return Path(path), name
+
+
+def _check_file(path: Path) -> None:
+    if os.path.isdir(path):
+        inside = sorted(item.name for item in path.iterdir() if item.suffix in (".h5", ".hdf5"))
+        raise DataError(
+            f"{path} is a folder, expected an HDF5 file or a list file",
+            f"give a file in it, for example {path / inside[0]}" if inside else "give the path of a file",
+        )
+    if not os.path.exists(path):  # False, where Path.exists raises, for a name that no file system allows
+        folder = path.parent
+        if not os.path.isdir(folder):
+            raise DataError(f"{path} does not exist: there is no folder {folder}", "check the path")
+        near = nearest(path.name, (item.name for item in folder.iterdir()))
+        raise DataError(
+            f"{path} does not exist",
+            f"did you mean {folder / near}?"
+            if near
+            else f"nothing in {folder.absolute()} has a name like it",
+        )
+    if path.suffix.lower() in NOT_YET:
+        raise DataError(
+            f"{path}: {path.suffix} files cannot be read yet in this version, only HDF5 and lists of it",
+            "pass the array in Python, or write it with h5py: file['data'] = inputs; file['label'] = labels",
+        )
+    if path.stat().st_size == 0:
+        raise DataError(f"{path} is empty", "give an HDF5 file or a list of HDF5 files")
+
+
+def _check(source: Source, kind: Kind) -> None:
+    shape, dtype, name = tuple(source.shape), source.dtype, source.name
+    if not shape:
+        raise DataError(f"{name} is a single value, expected rows", "give an array of shape (rows, features)")
+    if shape[0] == 0:
+        raise DataError(f"{name} has no rows (shape {shape})", "give at least one row")
+    if kind == "targets":
+        return
+    if len(shape) == 1:
+        raise DataError(
+            f"{name} has one dimension (shape {shape}), expected rows of features",
+            "use .reshape(-1, 1) for rows of one feature, .reshape(1, -1) for a single row",
+        )
+    if math.prod(shape[1:]) == 0:
+        raise DataError(f"{name} has no columns (shape {shape})", "give at least one feature per row")
+    if dtype.kind == "c":
+        raise DataError(
+            f"{name} holds complex numbers ({dtype}), expected real ones",
+            "give the real and imaginary parts as columns",
+        )
+    if dtype.kind not in "buif":
+        encode = "encode each column as numbers first, for example with sklearn.preprocessing.OneHotEncoder"
+        what, cure = {
+            "U": ("text", encode),
+            "S": ("text", encode),
+            "O": ("Python objects or text", "where all are numbers use .astype(float), else " + encode),
+            "V": ("records", "give an array with one column per field"),
+        }.get(dtype.kind, ("dates or times", "turn them into numbers first, for example days since a date"))
+        raise DataError(f"{name} holds {what} ({dtype}), expected numbers", cure)
+
+
+def load_rows(
+    source: Source, *, dtype: torch.dtype = torch.float32, scale: float | None = None
+) -> torch.Tensor:
+    """Read all rows of a source into one tensor, block by block.
+
+    Parameters
+    ----------
+    source : Source
+        As `open_source` returns it.
+    dtype : torch.dtype
+        Of the tensor, a floating type.
+    scale : float, optional
+        Divisor of every value, for example 255 for pixels.
+
+    Returns
+    -------
+    torch.Tensor, shape ``source.shape``
+        Freshly allocated; no more than one block beside it is in memory at a time.
+
+    Raises
+    ------
+    DataError
+        At the first value, in row order, that is not a finite number in `dtype`; it names source, row and
+        column.
+
+    Examples
+    --------
+    >>> load_rows(open_source([[0, 255], [51, 102]]), scale=255).tolist()
+    [[0.0, 1.0], [0.20000000298023224, 0.4000000059604645]]
+    """
+    if scale is not None and not (math.isfinite(scale) and scale > 0):
+        raise DataError(
+            f"scale is {scale!r}, expected a number above 0", "leave it out to keep the values as they are"
+        )
+    rows = torch.empty(source.shape, dtype=dtype)
+    # NumPy has neither bfloat16 nor a quick float16; those go by way of float32.
+    between = np.float64 if dtype is torch.float64 else np.float32
+    for start, stop in blocks(source):
+        raw = source.read(start, stop)
+        with np.errstate(over="ignore"):  # a value that overflows is reported below, with its place
+            values = np.require(raw, between, ["C", "W"])
+        part = rows[start:stop]
+        part.copy_(torch.from_numpy(values))
+        if scale is not None:
+            part.div_(scale)
+        if raw.dtype.kind == "f" or dtype is torch.float16:
+            _check_finite(part, raw, start, source.name)
+    return rows
+
+
+def blocks(source: Source, size: int = BLOCK_BYTES) -> Iterator[tuple[int, int]]:
+    """Yield the (start, stop) of contiguous blocks of about `size` bytes that cover a source once."""
+    row_bytes = max(1, math.prod(source.shape[1:]) * source.dtype.itemsize)
+    count = max(1, size // row_bytes)
+    for start in range(0, source.shape[0], count):
+        yield start, min(start + count, source.shape[0])
+
+
+def _check_finite(part: torch.Tensor, raw: np.ndarray, start: int, name: str) -> None:
+    finite = torch.isfinite(part)
+    if finite.all():
+        return
+    row = int((~finite.flatten(1).all(dim=1)).nonzero()[0])
+    column = int((~finite[row].flatten()).nonzero()[0])
+    value = raw[row].reshape(-1)[column]
+    if np.isfinite(value):
+        raise DataError(
+            f"{name}: row {start + row}, column {column} is {value}, too large for {part.dtype}",
+            "rescale the rows first",
+        )
+    found = "NaN" if np.isnan(value) else str(value)
+    raise DataError(
+        f"{name}: row {start + row}, column {column} is {found} (both counted from 0)",
+        "remove such rows or fill the gaps first, for example with sklearn.impute.SimpleImputer",
+    )

@@ -1,0 +1,286 @@
+"""Fine-tuning: supervised training of the whole network, from wherever its weights are."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Generator, Tensor, nn
+
+from .data.batches import Batch, Batches, hold_out
+from .data.source import load_rows, open_source
+from .data.targets import load_targets
+from .errors import DataError, NetworkError, PlanError, nearest
+from .nn.layers import dense_modules
+from .nn.modes import evaluation, modes_kept
+from .plan import EarlyStopping, FinetunePlan, Schedule
+from .randomness import Randomness, as_seed
+from .recipe import check
+from .runs.folder import RunFolder, identity_of
+from .training.device import exact_float32, moved, pick_device
+from .training.loop import Callback, Fitted, Surroundings, Validate, fit
+from .training.verbose import with_printing
+
+DEFAULTS = FinetunePlan()
+BLOCK = 4096
+
+
+@dataclass(frozen=True)
+class FinetuneResult:
+    """What `finetune` returns.
+
+    Attributes
+    ----------
+    history : list of dict
+        One record for every summary and validation: update, epoch, training_loss (mean cross-entropy a row since the
+        record before), validation_loss, validation_error (percent), learning_rate, seconds.
+    classes : sequence
+        The class of each output.
+    updates : int
+        Updates made.
+    seconds : float
+        Training time, without validation.
+    best_update : int or None
+        With early stopping: the update whose parameters were kept.
+    """
+
+    history: list[dict[str, Any]] = field(repr=False)
+    classes: Sequence[Any]
+    updates: int
+    seconds: float
+    best_update: int | None = None
+
+
+class Classifier(nn.Module):
+    r"""The learner of fine-tuning: a network and the cross-entropy of its outputs.
+
+    .. math:: \ell = -\log \mathrm{softmax}(f(x))_y, \text{ averaged over rows}
+    """
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def loss(self, batch: Batch, generator: Generator) -> Tensor:
+        """Return the mean cross-entropy of a batch; the network's dropout is the only noise."""
+        assert batch.targets is not None
+        return nn.functional.cross_entropy(self.network(batch.inputs), batch.targets)
+
+    def after_update(self) -> None:
+        """Nothing to project."""
+
+
+def finetune(
+    network: nn.Module,
+    inputs: Any,
+    targets: Any,
+    *,
+    epochs: int = DEFAULTS.epochs,
+    batch_size: int = DEFAULTS.batch_size,
+    learning_rate: float = DEFAULTS.learning_rate,
+    optimizer: str = DEFAULTS.optimizer,
+    momentum: float = DEFAULTS.momentum,
+    schedule: Schedule | None = DEFAULTS.schedule,
+    l2: float = DEFAULTS.l2,
+    bias_rate: float = DEFAULTS.bias_rate,
+    head_first: int = DEFAULTS.head_first,
+    freeze: Sequence[str] = DEFAULTS.freeze,
+    validation: Any = None,
+    early_stopping: EarlyStopping | None = DEFAULTS.early_stopping,
+    summary_every: int | None = DEFAULTS.summary_every,
+    validate_every: int | None = DEFAULTS.validate_every,
+    checkpoint_every: int | None = DEFAULTS.checkpoint_every,
+    device: str | torch.device = "auto",
+    random_state: int | None = None,
+    run_dir: str | Path | None = None,
+    resume: bool = False,
+    callbacks: Sequence[Callback] = (),
+    verbose: int = 0,
+) -> FinetuneResult:
+    """Train a classifier in place on labelled rows; rows without a label are left out.
+
+    Parameters
+    ----------
+    network : nn.Module
+        Maps rows to one output (logit) per class.
+    inputs : array, tensor, path or Source
+        Rows (n, features), as `open_source` takes them.
+    targets : array, tensor, path or Source
+        One label a row, whole numbers or text; -1, NaN or None is no label.
+    epochs, batch_size, learning_rate, optimizer, momentum, schedule, l2, bias_rate
+        As in `layerwise.pretrain`.
+    head_first : int
+        Epochs in which only the output head is trained, before all layers are.
+    freeze : sequence of str
+        Names of modules or parameters that stay as they are; ``requires_grad`` is put back afterwards.
+    validation : float or (inputs, targets)
+        Held-out labelled rows, or the fraction of the labelled rows to hold out.
+    early_stopping : EarlyStopping or None
+        Needs ``validation``; the best parameters are kept.
+    summary_every, validate_every, checkpoint_every, device, random_state, run_dir, resume, callbacks, verbose
+        As in `layerwise.pretrain`.
+
+    Returns
+    -------
+    FinetuneResult
+        ``.history`` and how the training ended.
+
+    Raises
+    ------
+    PlanError, NetworkError, DataError, RunError, DivergenceError
+        Each says what was found, where, and what cures it.
+
+    Examples
+    --------
+    >>> network = nn.Sequential(nn.Linear(8, 4), nn.Sigmoid(), nn.Linear(4, 2))
+    >>> inputs = torch.rand(60, 8)
+    >>> result = finetune(network, inputs, (inputs[:, 0] > 0.5).long(), epochs=2, random_state=0)
+    >>> result.updates, list(result.classes)
+    (4, [0, 1])
+    """
+    names = FinetunePlan.model_fields.keys()
+    given = {key: value for key, value in locals().items() if key in names}
+    plan = check(FinetunePlan, given, "finetune")
+    seed = as_seed(random_state)
+    rows = load_rows(open_source(inputs))
+    codes, classes = load_targets(open_source(targets, kind="targets"), len(rows))
+    rows, codes = rows[codes >= 0], codes[codes >= 0]
+    held_out = None
+    if isinstance(validation, float):
+        kept, held = hold_out(len(rows), validation, Randomness(seed).child("validation"))
+        held_out, rows, codes = (rows[held], codes[held]), rows[kept], codes[kept]
+    elif validation is not None:
+        held_rows = load_rows(open_source(validation[0]))
+        held_codes, _ = load_targets(open_source(validation[1], kind="targets"), len(held_rows), classes=classes)
+        held_out = held_rows[held_codes >= 0], held_codes[held_codes >= 0]
+    folder = None
+    if run_dir is not None:
+        folder = RunFolder.open(run_dir, resume, identity_of(plan, seed, rows, codes))
+    around = Surroundings("finetune", Randomness(seed), folder, with_printing(callbacks, verbose))
+    fitted = finetune_network(network, rows, codes, plan, around, device, held_out)
+    return FinetuneResult(fitted.records, classes, fitted.updates, fitted.seconds, fitted.best_update)
+
+
+def finetune_network(
+    network: nn.Module,
+    rows: Tensor,
+    codes: Tensor,
+    plan: FinetunePlan,
+    around: Surroundings,
+    device: str | torch.device = "auto",
+    held_out: tuple[Tensor, Tensor] | None = None,
+) -> Fitted:
+    """Fine-tune by a checked plan on labelled rows; `finetune` is the door to it."""
+    _check(network, rows, codes, plan, held_out)
+    with modes_kept(network), moved(network, pick_device(device)) as place, exact_float32():
+        precision = next(network.parameters()).dtype
+        rows, codes = rows.to(place, precision), codes.to(place)
+        validate = None
+        if held_out is not None:
+            validate = validation_of(network, held_out[0].to(place, precision), held_out[1].to(place))
+        for name in plan.freeze:
+            _part(network, name).requires_grad_(False)
+        if plan.head_first:
+            first = plan.model_copy(update={"epochs": plan.head_first, "early_stopping": None})
+            with _only_head(network):
+                _fit(network, rows, codes, first, around, "head", validate)
+        return _fit(network, rows, codes, plan, around, "all", validate)
+
+
+def _fit(
+    network: nn.Module,
+    rows: Tensor,
+    codes: Tensor,
+    plan: FinetunePlan,
+    around: Surroundings,
+    name: str,
+    validate: Validate | None,
+) -> Fitted:
+    fitting = around.fitting("" if name == "all" else name, validate)
+    batches = Batches(rows, codes, plan.batch_size, fitting.randomness)
+    return fit(Classifier(network), batches, plan, plan.learning_rate, fitting)
+
+
+def validation_of(network: nn.Module, rows: Tensor, codes: Tensor) -> Validate:
+    """Return what measures a classifier on held-out rows: mean cross-entropy and error in percent.
+
+    Examples
+    --------
+    >>> network = nn.Linear(1, 2, bias=False)
+    >>> _ = network.weight.data.copy_(torch.tensor([[0.0], [1.0]]))
+    >>> validation_of(network, torch.tensor([[1.0], [-1.0]]), torch.tensor([1, 1]))()["validation_error"]
+    50.0
+    """
+
+    def validate() -> dict[str, float]:
+        outputs = predict_outputs(network, rows)
+        loss = float(nn.functional.cross_entropy(outputs, codes))
+        wrong = float((outputs.argmax(1) != codes).double().mean())
+        return {"validation_loss": loss, "validation_error": 100.0 * wrong}
+
+    return validate
+
+
+def predict_outputs(network: nn.Module, rows: Tensor) -> Tensor:
+    """Return a network's outputs for rows in evaluation mode, block by block, in the rows' order."""
+    weight = next(network.parameters())
+    with evaluation(network):
+        blocks = [network(block.to(weight.device, weight.dtype)) for block in rows.split(BLOCK)]
+    return torch.cat(blocks)
+
+
+def _check(
+    network: nn.Module, rows: Tensor, codes: Tensor, plan: FinetunePlan, held_out: tuple[Tensor, Tensor] | None
+) -> None:
+    if plan.early_stopping and held_out is None:
+        raise PlanError("early_stopping needs rows to validate on", "set validation=0.1, or give held-out rows")
+    if len(rows) == 0:
+        raise DataError("no row has a label", "give at least two labelled rows of each class")
+    try:
+        outputs = predict_outputs(network, rows[:2])
+    except RuntimeError as error:
+        raise DataError(
+            f"the network does not take rows of shape {tuple(rows.shape[1:])}: {error}",
+            "give rows of the width of its first module; rows of more dimensions need an nn.Flatten first",
+        ) from error
+    needed = int(codes.max()) + 1
+    if outputs.ndim != 2 or outputs.shape[1] < needed:
+        raise NetworkError(
+            f"the network's output has shape {tuple(outputs.shape[1:])} a row, the labels have {needed} classes",
+            f"end the network in a head of {needed} outputs",
+        )
+
+
+def _part(network: nn.Module, name: str) -> nn.Module | nn.Parameter:
+    """Return the module or parameter of this name."""
+    modules, parameters = dict(network.named_modules()), dict(network.named_parameters())
+    if name and name in modules:
+        return modules[name]
+    if name in parameters:
+        return parameters[name]
+    near = nearest(name, [*modules, *parameters])
+    raise NetworkError(
+        f"freeze names {name!r}, which the network doesn't have",
+        f"did you mean {near!r}?" if near else f"its parameters are {', '.join(parameters)}",
+    )
+
+
+@contextmanager
+def _only_head(network: nn.Module) -> Iterator[None]:
+    """Train the last dense module alone inside the block."""
+    dense = dense_modules(network)
+    if not dense:
+        raise NetworkError("the network has no dense module to take as its head", "leave head_first at 0")
+    head = {id(parameter) for parameter in dense[-1].parameters()}
+    others = [p for p in network.parameters() if id(p) not in head and p.requires_grad]
+    for parameter in others:
+        parameter.requires_grad_(False)
+    try:
+        yield
+    finally:
+        for parameter in others:
+            parameter.requires_grad_(True)

@@ -1,0 +1,1 @@
+"""The parts of networks: noise, initial weights, tied decoders, and the cut of a network into layers."""

@@ -1,0 +1,117 @@
+"""Corruption: the noise that a denoising auto-encoder learns to undo (Vincent et al. 2010, section 3.3).
+
+Each kind is a frozen value that is called with rows and a generator. The rows are never changed in place, because the
+clean rows are the target.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import torch
+from pydantic import ConfigDict, Field
+from pydantic.dataclasses import dataclass
+from torch import Generator, Tensor
+
+VALUE = ConfigDict(extra="forbid", arbitrary_types_allowed=False)
+
+
+@dataclass(frozen=True, config=VALUE)
+class Masking:
+    r"""Set a random part of the elements to zero; the others are not rescaled.
+
+    .. math:: \tilde x_i = x_i m_i, \qquad m_i \sim \mathrm{Bernoulli}(1 - \text{rate})
+
+    Parameters
+    ----------
+    rate : float
+        Probability that an element is set to zero, in [0, 1].
+
+    References
+    ----------
+    Vincent et al. (2010), Stacked denoising autoencoders, JMLR 11.
+
+    Examples
+    --------
+    >>> noisy = Masking(0.5)(torch.ones(2, 1000), torch.Generator().manual_seed(0))
+    >>> 0.45 < float(noisy.mean()) < 0.55
+    True
+    """
+
+    rate: Annotated[float, Field(ge=0.0, le=1.0)] = 0.25
+    kind: Literal["masking"] = "masking"
+
+    def __call__(self, inputs: Tensor, generator: Generator) -> Tensor:
+        """Return a corrupted copy of ``inputs``, any shape."""
+        return inputs * (_uniform(inputs, generator) >= self.rate)
+
+
+@dataclass(frozen=True, config=VALUE)
+class GaussianNoise:
+    r"""Add independent Gaussian noise.
+
+    .. math:: \tilde x = x + \text{std}\cdot\varepsilon, \qquad \varepsilon \sim N(0, I)
+
+    Parameters
+    ----------
+    std : float
+        Standard deviation in the unit of the inputs, 0 or more.
+
+    References
+    ----------
+    Vincent et al. (2010), Stacked denoising autoencoders, JMLR 11.
+
+    Examples
+    --------
+    >>> noisy = GaussianNoise(0.1)(torch.zeros(2, 1000), torch.Generator().manual_seed(0))
+    >>> 0.09 < float(noisy.std()) < 0.11
+    True
+    """
+
+    std: Annotated[float, Field(ge=0.0, allow_inf_nan=False)] = 0.1
+    kind: Literal["gaussian"] = "gaussian"
+
+    def __call__(self, inputs: Tensor, generator: Generator) -> Tensor:
+        """Return a corrupted copy of ``inputs``, any shape."""
+        noise = torch.randn(inputs.shape, generator=generator, dtype=inputs.dtype, device=generator.device)
+        return inputs.add(noise.to(inputs.device), alpha=self.std)
+
+
+@dataclass(frozen=True, config=VALUE)
+class SaltAndPepper:
+    r"""Set a random part of the elements to 0 or to 1, each with equal probability.
+
+    .. math:: \tilde x_i = 0 \text{ or } 1 \text{ with probability } \text{rate}/2 \text{ each, else } x_i
+
+    Parameters
+    ----------
+    rate : float
+        Probability that an element is replaced, in [0, 1].
+
+    References
+    ----------
+    Vincent et al. (2010), Stacked denoising autoencoders, JMLR 11.
+
+    Examples
+    --------
+    >>> noisy = SaltAndPepper(1.0)(torch.full((1, 1000), 0.5), torch.Generator().manual_seed(0))
+    >>> sorted(set(noisy.flatten().tolist()))
+    [0.0, 1.0]
+    """
+
+    rate: Annotated[float, Field(ge=0.0, le=1.0)] = 0.1
+    kind: Literal["salt-and-pepper"] = "salt-and-pepper"
+
+    def __call__(self, inputs: Tensor, generator: Generator) -> Tensor:
+        """Return a corrupted copy of ``inputs``, any shape."""
+        draw = _uniform(inputs, generator)
+        noisy = torch.where(draw < self.rate, torch.ones_like(inputs), inputs)
+        return torch.where(draw < self.rate / 2, torch.zeros_like(inputs), noisy)
+
+
+Corruption = Annotated[Masking | GaussianNoise | SaltAndPepper, Field(discriminator="kind")]
+
+
+def _uniform(inputs: Tensor, generator: Generator) -> Tensor:
+    # float32 whatever the inputs' precision: the mask then does not depend on it
+    return torch.rand(inputs.shape, generator=generator, device=generator.device).to(inputs.device)

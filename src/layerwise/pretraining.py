@@ -1,0 +1,333 @@
+"""The greedy procedure: train each layer alone on the codes of the layers below it.
+
+    for layer, objective in zip(layers, objectives):
+        learner = objective.build(layer, facts)
+        fit(learner, features)
+        features = encode(layer, features)
+
+(Bengio et al. 2007; Vincent et al. 2010.) Frozen layers are encoded once per stage, so the cost is linear in depth.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from .data.batches import Batches, hold_out
+from .data.source import load_rows, open_source
+from .errors import DivergenceError, PlanError
+from .nn.initialization import initialize
+from .nn.layers import Layer, cut
+from .nn.modes import evaluation, modes_kept
+from .objectives.objective import FeatureFacts, LayerLearner, Objective
+from .plan import EarlyStopping, PretrainPlan, Schedule
+from .randomness import Randomness, as_seed
+from .recipe import check
+from .runs.folder import RunFolder, identity_of
+from .stack import BLOCK, Stack, encode, prepare
+from .training.curvature import automatic_rate
+from .training.device import exact_float32, moved, pick_device
+from .training.loop import Callback, Surroundings, fit
+from .training.verbose import with_printing
+
+logger = logging.getLogger("layerwise")
+DEFAULTS = PretrainPlan()
+JUDGED_ROWS = 10_000  # rows on which a trained layer's reconstruction is measured
+RETRIES = 3  # an automatic learning rate that diverges is quartered this often
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One trained layer.
+
+    Attributes
+    ----------
+    number : int
+        1 for the first.
+    layer, objective, loss_name : str
+        Name of the dense module, kind of the objective, "squared" or "cross_entropy".
+    units : int
+        Width of the code.
+    learning_rate : float
+        The initial rate, as given or chosen.
+    loss, mean_predictor_loss : float
+        Loss of reconstructing clean rows, and of predicting the training mean instead; on the validation rows where
+        there are some, else on training rows. Per row, summed over features.
+    updates : int
+        Updates made.
+    seconds : float
+        Training time.
+    records : list of dict
+        The history of the stage.
+    """
+
+    number: int
+    layer: str
+    objective: str
+    loss_name: str
+    units: int
+    learning_rate: float
+    loss: float
+    mean_predictor_loss: float
+    updates: int
+    seconds: float
+    records: list[dict[str, Any]] = field(repr=False)
+
+
+@dataclass(frozen=True)
+class PretrainResult:
+    """What `pretrain` returns.
+
+    Attributes
+    ----------
+    history : list of Stage
+        One per layer.
+    stack : Stack
+        The trained layers with their decoders.
+    parameters : dict of str to str
+        For each parameter of the network, the head included: "pre-trained" or "initialised".
+    """
+
+    history: list[Stage]
+    stack: Stack
+    parameters: dict[str, str]
+
+
+def pretrain(
+    network: nn.Module,
+    inputs: Any,
+    *,
+    objective: str | Objective | Sequence[str | Objective] = DEFAULTS.objective,  # type: ignore[assignment]
+    layers: Literal["auto"] | Sequence[str] = DEFAULTS.layers,
+    epochs: int = DEFAULTS.epochs,
+    batch_size: int = DEFAULTS.batch_size,
+    learning_rate: Literal["auto"] | float | Sequence[float] = DEFAULTS.learning_rate,
+    optimizer: str = DEFAULTS.optimizer,
+    momentum: float = DEFAULTS.momentum,
+    schedule: Schedule | None = DEFAULTS.schedule,
+    l2: float = DEFAULTS.l2,
+    bias_rate: float = DEFAULTS.bias_rate,
+    initializer: str | None = DEFAULTS.initializer,
+    validation: Any = None,
+    early_stopping: EarlyStopping | None = DEFAULTS.early_stopping,
+    summary_every: int | None = DEFAULTS.summary_every,
+    validate_every: int | None = DEFAULTS.validate_every,
+    checkpoint_every: int | None = DEFAULTS.checkpoint_every,
+    device: str | torch.device = "auto",
+    random_state: int | None = None,
+    run_dir: str | Path | None = None,
+    resume: bool = False,
+    callbacks: Sequence[Callback] = (),
+    verbose: int = 0,
+) -> PretrainResult:
+    """Pre-train a network's layers in place, one after the other, without labels.
+
+    Parameters
+    ----------
+    network : nn.Module
+        An ``nn.Sequential`` of dense modules and what stands between them. Its ``state_dict`` keys, device, modes, dtype
+        and ``requires_grad`` stay as found.
+    inputs : array, tensor, path or Source
+        Rows (n, features), as `open_source` takes them.
+    objective : str, Objective or sequence of them
+        How each layer is trained; a sequence has one for each layer.
+    layers : "auto" or sequence of str
+        Names of the dense modules to train; "auto": all but the output head.
+    epochs, batch_size : int
+        Per stage. The last batch of an epoch may be smaller.
+    learning_rate : "auto", float or sequence of float
+        "auto": from the curvature of each layer's loss at its start.
+    optimizer : str
+        A name of ``torch.optim``.
+    momentum : float
+        Of the optimiser, where it takes one.
+    schedule : InverseTime, Linear or None
+        How the rate falls within a stage.
+    l2 : float
+        L2 regularisation of weights (not biases): adds l2/2 |W|^2 to the loss.
+    bias_rate : float
+        The biases' learning rate as a multiple of the weights'.
+    initializer : str or None
+        Draws new weights for the layers first; None keeps those found.
+    validation : float, array, tensor, path or Source
+        Held-out rows, or the fraction of the rows to hold out.
+    early_stopping : EarlyStopping or None
+        Needs ``validation``; the best parameters are kept.
+    summary_every, validate_every, checkpoint_every : int or None
+        In updates; None: once an epoch, and a checkpoint every 30 seconds.
+    device : str or torch.device
+        "auto": the GPU when there is one.
+    random_state : int or None
+        The same number gives the same weights, bit for bit, on one class of machine.
+    run_dir : path or None
+        Where history and checkpoints go.
+    resume : bool
+        Continue the work in ``run_dir``; without it, a folder that isn't empty is refused.
+    callbacks : sequence of callables
+        Each is called with a `Progress`.
+    verbose : int
+        1 prints a line per record.
+
+    Returns
+    -------
+    PretrainResult
+        ``.history`` and ``.stack``.
+
+    Raises
+    ------
+    PlanError, NetworkError, DataError, RunError, DivergenceError
+        Each says what was found, where, and what cures it.
+
+    References
+    ----------
+    Bengio et al. (2007), Greedy layer-wise training of deep networks. Vincent et al. (2010), Stacked denoising
+    autoencoders.
+
+    Examples
+    --------
+    >>> network = nn.Sequential(nn.Linear(8, 4), nn.Sigmoid(), nn.Linear(4, 2))
+    >>> result = pretrain(network, torch.rand(50, 8), epochs=2, random_state=0)
+    >>> result.history[0].layer, result.stack.encode(torch.rand(3, 8)).shape
+    ('0', torch.Size([3, 4]))
+    """
+    names = PretrainPlan.model_fields.keys()
+    given = {key: value for key, value in locals().items() if key in names}
+    plan = check(PretrainPlan, given, "pretrain")
+    seed = as_seed(random_state)
+    rows = load_rows(open_source(inputs))
+    held_out = None
+    if isinstance(validation, float):
+        kept, held = hold_out(len(rows), validation, Randomness(seed).child("validation"))
+        rows, held_out = rows[kept], rows[held]
+    elif validation is not None:
+        held_out = load_rows(open_source(validation))
+    folder = None
+    if run_dir is not None:
+        folder = RunFolder.open(run_dir, resume, identity_of(plan, seed, rows))
+    around = Surroundings("pretrain", Randomness(seed), folder, with_printing(callbacks, verbose))
+    return pretrain_layers(network, rows, plan, around, device, held_out)
+
+
+def pretrain_layers(
+    network: nn.Module,
+    rows: Tensor,
+    plan: PretrainPlan,
+    around: Surroundings,
+    device: str | torch.device = "auto",
+    held_out: Tensor | None = None,
+) -> PretrainResult:
+    """Run the greedy procedure of a checked plan; `pretrain` is the door to it."""
+    layers = cut(network, plan.layers)
+    objectives = _one_each(plan.objective, layers, "objectives")
+    rates = _one_each(plan.learning_rate, layers, "learning rates")
+    if plan.early_stopping and held_out is None:
+        raise PlanError("early_stopping needs rows to validate on", "set validation=0.1, or give held-out rows")
+    history: list[Stage] = []
+    learners: list[LayerLearner] = []
+    with modes_kept(network), moved(network, pick_device(device)) as place, exact_float32():
+        precision = next(network.parameters()).dtype
+        features = [rows.to(place, precision)] + ([] if held_out is None else [held_out.to(place, precision)])
+        for number, (layer, objective, rate) in enumerate(zip(layers, objectives, rates, strict=True), 1):
+            features = [prepare(layer, part) for part in features]
+            if plan.initializer:
+                initialize(layer.linear, plan.initializer, around.randomness.generator("weights", number))
+            learner = objective.build(layer, FeatureFacts.of(features[0])).to(place)
+            history.append(_train(learner, features, objective.kind, rate, plan, number, around))
+            features = [encode(layer, part) for part in features]
+            learners.append(learner)
+    for learner in learners:
+        learner.to(next(network.parameters()).device)
+    stack = Stack([learner.layer for learner in learners], [learner.decoder for learner in learners])
+    return PretrainResult(history, stack, origins(network, layers))
+
+
+def origins(network: nn.Module, layers: Sequence[Layer] = ()) -> dict[str, str]:
+    """Say for each parameter whether it is pre-trained or initialised, and log it.
+
+    Examples
+    --------
+    >>> network = nn.Sequential(nn.Linear(4, 3), nn.Sigmoid(), nn.Linear(3, 2))
+    >>> list(origins(network, cut(network)).values())
+    ['pre-trained', 'pre-trained', 'initialised', 'initialised']
+    """
+    trained = {id(parameter) for layer in layers for parameter in layer.parameters()}
+    found = {
+        name: "pre-trained" if id(parameter) in trained else "initialised"
+        for name, parameter in network.named_parameters()
+    }
+    shapes = {name: "x".join(map(str, parameter.shape)) for name, parameter in network.named_parameters()}
+    for name, origin in found.items():
+        logger.info("parameter %s (%s): %s", name, shapes[name], origin)
+    return found
+
+
+def _train(
+    learner: LayerLearner,
+    features: Sequence[Tensor],
+    kind: str,
+    rate: float | str,
+    plan: PretrainPlan,
+    number: int,
+    around: Surroundings,
+) -> Stage:
+    """Train one layer alone and measure what it reconstructs."""
+    rows, checked = features[0], features[-1][:JUDGED_ROWS]
+    fitting = around.fitting(str(number))
+    if len(features) > 1:
+        fitting = replace(fitting, validate=lambda: {"validation_loss": _loss(learner, features[-1])})
+    batches = Batches(rows, None, plan.batch_size, fitting.randomness)
+    start = {name: value.clone() for name, value in learner.state_dict().items()}
+    automatic = rate == "auto"
+    if automatic:
+        generator = torch.Generator(rows.device).manual_seed(fitting.randomness.seed("curvature"))
+        rate = automatic_rate(learner, next(batches.epoch(0)), generator)
+    for attempt in range(RETRIES + 1):
+        try:
+            fitted = fit(learner, batches, plan, float(rate), fitting)
+            break
+        except DivergenceError as error:
+            if not automatic or attempt == RETRIES:
+                raise
+            rate = float(rate) / 4
+            logger.warning("%s; starting this stage again with learning rate %.3g", error.message, rate)
+            learner.load_state_dict(start)
+            if fitting.checkpoint:
+                fitting.checkpoint.delete()
+    mean = rows.mean(0, dtype=torch.float64).to(checked.dtype).expand_as(checked)
+    return Stage(
+        number=number,
+        layer=learner.layer.name,
+        objective=kind,
+        loss_name=learner.loss_name,
+        units=learner.layer.linear.out_features,
+        learning_rate=float(rate),
+        loss=_loss(learner, checked),
+        mean_predictor_loss=float(learner.reconstruction_loss(mean, checked)),
+        updates=fitted.updates,
+        seconds=fitted.seconds,
+        records=fitted.records,
+    )
+
+
+def _loss(learner: LayerLearner, rows: Tensor) -> float:
+    """Return the loss of reconstructing clean rows, block by block."""
+    total = 0.0
+    with evaluation(learner):
+        for block in rows.split(BLOCK):
+            total += float(learner.reconstruction_loss(learner.reconstruct(block), block)) * len(block)
+    return total / len(rows)
+
+
+def _one_each(value: Any, layers: Sequence[Layer], what: str) -> tuple[Any, ...]:
+    if not isinstance(value, tuple):
+        return (value,) * len(layers)
+    if len(value) != len(layers):
+        names = ", ".join(repr(layer.name) for layer in layers)
+        raise PlanError(f"{len(value)} {what} for {len(layers)} layers ({names})", "give one for all, or one for each layer")
+    return value

@@ -1,0 +1,201 @@
+"""Plans as TOML recipes: read, override, check as a whole, write.
+
+A recipe has the tables ``[data] [network] [pretrain] [finetune] [compare]``, keyed as the functions' arguments. All
+faults are reported together, each with the nearest valid key.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import fields, is_dataclass
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, TypeVar, get_args
+
+import tomli_w
+from pydantic import ValidationError
+
+from .errors import PlanError, nearest
+from .nn.corruption import GaussianNoise, Masking, SaltAndPepper
+from .objectives import BY_NAME
+from .plan import InverseTime, Linear, Plan, Table
+
+KINDS: dict[str, type] = {
+    **BY_NAME,
+    "masking": Masking,
+    "gaussian": GaussianNoise,
+    "salt-and-pepper": SaltAndPepper,
+    "inverse-time": InverseTime,
+    "linear": Linear,
+}
+T = TypeVar("T", bound=Table)
+
+
+def check(table: type[T], values: Mapping[str, Any], what: str) -> T:
+    """Validate settings as a whole and report all faults together, each with the nearest valid key.
+
+    Parameters
+    ----------
+    table : type of Table
+        What the values should make.
+    values : mapping
+        Keys and values, nested for a whole plan.
+    what : str
+        Where the values are from, for the message.
+
+    Raises
+    ------
+    PlanError
+        Naming every fault.
+
+    Examples
+    --------
+    >>> try: check(Plan, {"pretrain": {"epoch": 3}, "compare": {"seeds": 0}}, "recipe x")
+    ... except PlanError as error: print(error.message)
+    recipe x has 2 faults: pretrain.epoch is unknown (did you mean 'epochs'?); compare.seeds found 0, should be greater \
+than or equal to 1
+    """
+    try:
+        return table.model_validate(values)
+    except ValidationError as error:
+        faults = _faults(table, values, error.errors())
+    count = "1 fault" if len(faults) == 1 else f"{len(faults)} faults"
+    raise PlanError(f"{what} has {count}: {'; '.join(faults)}", "correct every fault named above")
+
+
+def shipped() -> dict[str, Path]:
+    """Return the recipes that come with the package, by name."""
+    folder = files("layerwise") / "recipes"
+    return {Path(str(item)).stem: Path(str(item)) for item in folder.iterdir() if item.name.endswith(".toml")}
+
+
+def read_recipe(recipe: str | Path, overrides: Sequence[str] = ()) -> Plan:
+    """Read a recipe by name or file, with ``KEY=VALUE`` overrides.
+
+    Parameters
+    ----------
+    recipe : str or Path
+        A shipped name (`shipped`) or a TOML file.
+    overrides : sequence of str
+        Each ``table.key=value``; the value is read as TOML, and as plain text where it isn't TOML.
+
+    Raises
+    ------
+    PlanError
+        When there is no such recipe, it isn't TOML, or any setting is at fault.
+
+    Examples
+    --------
+    >>> read_recipe("mnist", ["compare.seeds=3"]).compare.seeds
+    3
+    """
+    file = shipped().get(str(recipe), Path(recipe))
+    try:
+        values = tomllib.loads(file.read_text())
+    except (FileNotFoundError, IsADirectoryError) as error:
+        near = nearest(str(recipe), shipped())
+        cure = f"did you mean {near!r}? " if near else ""
+        raise PlanError(
+            f"there is no recipe {str(recipe)!r}: neither a shipped name nor a TOML file",
+            f"{cure}shipped recipes: {', '.join(sorted(shipped()))}",
+        ) from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise PlanError(f"recipe {recipe} is not TOML: {error}", "correct the file at that place") from error
+    for override in overrides:
+        _override(values, override)
+    return check(Plan, values, f"recipe {recipe}")
+
+
+def to_toml(plan: Plan) -> str:
+    """Write a plan as a complete recipe: every setting, defaults included, so that it can be run again.
+
+    Examples
+    --------
+    >>> text = to_toml(Plan())
+    >>> check(Plan, tomllib.loads(text), "text") == Plan()
+    True
+    """
+    values = plan.model_dump(mode="json")
+    if values["pretrain"]["objective"] is None:
+        values["pretrain"]["objective"] = "none"  # TOML has no null; elsewhere an absent key means None
+    return tomli_w.dumps(_without_none(values))
+
+
+def _without_none(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _without_none(item) for key, item in value.items() if item is not None}
+    if isinstance(value, list):
+        return [_without_none(item) for item in value]
+    return value
+
+
+def _override(values: dict[str, Any], override: str) -> None:
+    key, equals, text = override.partition("=")
+    path = key.strip().split(".")
+    if not equals or not all(path):
+        raise PlanError(f"--set {override!r} is not KEY=VALUE", "for example --set pretrain.epochs=10")
+    try:
+        value = tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        value = text.strip()
+    table = values
+    for name in path[:-1]:
+        table = table.setdefault(name, {})
+        if not isinstance(table, dict):
+            raise PlanError(f"--set {override!r}: {name!r} is not a table", "name a table and a key of it")
+    table[path[-1]] = value
+
+
+def _faults(table: type[Table], values: Mapping[str, Any], items: Sequence[Any]) -> list[str]:
+    """Say each fault once: a union reports it for each of its members, and the deepest of them is the one meant."""
+    places = [_place(values, item) for item in items]
+    said: dict[str, list[str]] = {}
+    for place, item in zip(places, items, strict=True):
+        deeper = any(other != place and other[: len(place)] == place for other in places)
+        if not deeper:
+            said.setdefault(".".join(map(str, place)), []).append(_fault(table, item))
+    return [f"{where} {_joined(faults)}" for where, faults in said.items()]
+
+
+def _joined(faults: list[str]) -> str:
+    found = next((fault.partition(", ")[0] for fault in faults if fault.startswith("found ")), "")
+    reasons = [fault.removeprefix(f"{found}, ") for fault in dict.fromkeys(faults)]
+    told = next((reason for reason in reasons if "did you mean" in reason), " or ".join(reasons))
+    return f"{found}, {told}" if found else told
+
+
+def _fault(table: type[Table], item: Any) -> str:
+    loc = item["loc"]
+    if item["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
+        near = nearest(str(loc[-1]), _valid_keys(table, loc))
+        return "is unknown" + (f" (did you mean {near!r}?)" if near else "")
+    if item["type"] == "missing":
+        return "is missing"
+    message = item["msg"].removeprefix("Value error, ").replace("Input should be", "should be")
+    return f"found {item['input']!r}, {message[:1].lower() + message[1:]}"
+
+
+def _place(values: Any, item: Any) -> tuple[str | int, ...]:
+    """Keep the pieces that stand in the settings; the tags that name a union's member are left out."""
+    kept: list[str | int] = []
+    for piece in item["loc"]:
+        inside = isinstance(values, Mapping) and piece in values
+        if inside or (isinstance(values, (list, tuple)) and isinstance(piece, int) and piece < len(values)):
+            values = values[piece]
+            kept.append(piece)
+    return (*kept, item["loc"][-1]) if item["type"] == "missing" else tuple(kept)
+
+
+def _valid_keys(table: type, loc: tuple[str | int, ...]) -> list[str]:
+    current = table
+    for piece in loc[:-1]:
+        if piece in KINDS:
+            current = KINDS[str(piece)]
+        elif issubclass(current, Table) and piece in current.model_fields:
+            annotation = current.model_fields[str(piece)].annotation
+            inner = [kind for kind in (annotation, *get_args(annotation)) if isinstance(kind, type)]
+            current = next((kind for kind in inner if issubclass(kind, Table)), current)
+    if is_dataclass(current):
+        return [field.name for field in fields(current)]
+    return list(current.model_fields) if issubclass(current, Table) else []

@@ -1,0 +1,38 @@
+"""Plain progress lines, for ``verbose=1`` and for a command without a terminal."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+from .loop import Callback, Progress
+
+
+def line_of(progress: Progress) -> str:
+    """Return a record as one line of text.
+
+    Examples
+    --------
+    >>> line_of(Progress("pretrain/1", 600, 9000, 60000, 3.0, {"training_loss": 92.13, "epoch": 1.0}))
+    'pretrain/1: update 600 of 9000, epoch 1, training loss 92.13, 20,000 rows/s'
+    """
+    record = progress.record or {}
+    parts = [f"{progress.fit}: update {progress.update} of {progress.updates}", f"epoch {record['epoch']:g}"]
+    words = {"training_loss": "training loss", "validation_loss": "validation loss"}
+    parts += [f"{word} {record[key]:.4g}" for key, word in words.items() if key in record]
+    if "validation_error" in record:
+        parts.append(f"validation error {record['validation_error']:.2f} %")
+    if progress.seconds > 0 and progress.rows:
+        parts.append(f"{progress.rows / progress.seconds:,.0f} rows/s")
+    return ", ".join(parts)
+
+
+def print_record(progress: Progress) -> None:
+    """Print a record to standard error; updates between records stay silent."""
+    if progress.record is not None:
+        print(line_of(progress), file=sys.stderr, flush=True)
+
+
+def with_printing(callbacks: Sequence[Callback], verbose: int) -> list[Callback]:
+    """Return the callbacks, with the printing one when ``verbose`` asks for it."""
+    return [*callbacks, print_record] if verbose else list(callbacks)

@@ -1,0 +1,102 @@
+"""Every file that layerwise writes is written here: whole or not at all.
+
+A file is written beside its place, flushed to disk and then moved there, so that a stop at any moment (kill -9
+included) leaves either the old file or the new one.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import math
+import os
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+from safetensors.torch import save
+from torch import Tensor
+
+from .errors import RunError
+
+
+def write_bytes(path: str | Path, data: bytes) -> None:
+    """Write a file atomically, making its folder when needed.
+
+    Raises
+    ------
+    RunError
+        When the file cannot be written; nothing half-written is left.
+    """
+    path = Path(path)
+    temporary = ""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(temporary, 0o644)  # mkstemp's 0600 would hide results from the user's colleagues
+        os.replace(temporary, path)
+    except OSError as error:
+        if temporary and os.path.exists(temporary):
+            os.unlink(temporary)
+        raise RunError(
+            f"{path} could not be written: {error.strerror or error}",
+            "check that the folder can be written to and that the disk is not full",
+        ) from error
+
+
+def write_text(path: str | Path, text: str) -> None:
+    """Write a text file atomically, as UTF-8."""
+    write_bytes(path, text.encode())
+
+
+def write_json(path: str | Path, value: Any) -> None:
+    """Write a value as JSON atomically; numbers that are not finite become null.
+
+    Examples
+    --------
+    >>> import tempfile, pathlib
+    >>> file = pathlib.Path(tempfile.mkdtemp()) / "x.json"
+    >>> write_json(file, {"loss": float("nan")}); print(file.read_text().strip())
+    {
+     "loss": null
+    }
+    """
+    write_text(path, json.dumps(plain(value), indent=1) + "\n")
+
+
+def write_arrays(path: str | Path, arrays: Mapping[str, np.ndarray]) -> None:
+    """Write named arrays as one uncompressed ``.npz`` file, atomically."""
+    buffer = io.BytesIO()
+    np.savez(buffer, **dict(arrays))  # type: ignore[arg-type]
+    write_bytes(path, buffer.getvalue())
+
+
+def write_tensors(path: str | Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str] | None = None) -> None:
+    """Write named tensors as one safetensors file, atomically."""
+    ready = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    write_bytes(path, save(ready, metadata=dict(metadata or {})))
+
+
+def append_line(handle: IO[str], value: Any) -> None:
+    """Append one JSON line and hand it to the operating system at once."""
+    handle.write(json.dumps(plain(value)) + "\n")
+    handle.flush()
+
+
+def plain(value: Any) -> Any:
+    """Turn tensors, NumPy values, tuples and numbers that are not finite into what JSON can say."""
+    if isinstance(value, Mapping):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain(item) for item in value]
+    if isinstance(value, (np.ndarray, np.generic, Tensor)):
+        return plain(value.tolist())
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value
