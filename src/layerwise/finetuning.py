@@ -38,8 +38,8 @@ class FinetuneResult:
     history : list of dict
         One record for every summary and validation: update, epoch, training_loss (mean cross-entropy a row since the
         record before), validation_loss, validation_error (percent), learning_rate, seconds.
-    classes : sequence
-        The class of each output.
+    classes : list
+        The label of each output.
     updates : int
         Updates made.
     seconds : float
@@ -49,7 +49,7 @@ class FinetuneResult:
     """
 
     history: list[dict[str, Any]] = field(repr=False)
-    classes: Sequence[Any]
+    classes: list[Any]
     updates: int
     seconds: float
     best_update: int | None = None
@@ -154,15 +154,22 @@ def finetune(
         kept, held = hold_out(len(rows), validation, Randomness(seed).child("validation"))
         held_out, rows, codes = (rows[held], codes[held]), rows[kept], codes[kept]
     elif validation is not None:
+        if not isinstance(validation, (tuple, list)) or len(validation) != 2:
+            raise PlanError(
+                f"validation is {type(validation).__name__}, expected a fraction or (inputs, targets)",
+                "set validation=0.1, or give held-out rows with their labels",
+            )
         held_rows = load_rows(open_source(validation[0]))
         held_codes, _ = load_targets(open_source(validation[1], kind="targets"), len(held_rows), classes=classes)
         held_out = held_rows[held_codes >= 0], held_codes[held_codes >= 0]
+    device = pick_device(device)
+    _check(network, rows, codes, plan, held_out)
     folder = None
     if run_dir is not None:
-        folder = RunFolder.open(run_dir, resume, identity_of(plan, seed, rows, codes))
+        folder = RunFolder.open(run_dir, resume, identity_of(plan, seed, rows, codes, *(held_out or ())))
     around = Surroundings("finetune", Randomness(seed), folder, with_printing(callbacks, verbose))
     fitted = finetune_network(network, rows, codes, plan, around, device, held_out)
-    return FinetuneResult(fitted.records, classes, fitted.updates, fitted.seconds, fitted.best_update)
+    return FinetuneResult(fitted.records, classes.tolist(), fitted.updates, fitted.seconds, fitted.best_update)
 
 
 def finetune_network(
@@ -175,7 +182,6 @@ def finetune_network(
     held_out: tuple[Tensor, Tensor] | None = None,
 ) -> Fitted:
     """Fine-tune by a checked plan on labelled rows; `finetune` is the door to it."""
-    _check(network, rows, codes, plan, held_out)
     with modes_kept(network), moved(network, pick_device(device)) as place, exact_float32():
         precision = next(network.parameters()).dtype
         rows, codes = rows.to(place, precision), codes.to(place)
@@ -236,15 +242,23 @@ def predict_outputs(network: nn.Module, rows: Tensor) -> Tensor:
 def _check(
     network: nn.Module, rows: Tensor, codes: Tensor, plan: FinetunePlan, held_out: tuple[Tensor, Tensor] | None
 ) -> None:
+    """Find what would stop fine-tuning half-way before any file is written."""
     if plan.early_stopping and held_out is None:
         raise PlanError("early_stopping needs rows to validate on", "set validation=0.1, or give held-out rows")
-    if len(rows) == 0:
-        raise DataError("no row has a label", "give at least two labelled rows of each class")
+    if len(rows) == 0 or (held_out is not None and len(held_out[0]) == 0):
+        raise DataError(f"no {'validation ' if len(rows) else ''}row has a label", "label some, or leave them out")
+    frozen = {id(p) for name in plan.freeze for p in _parameters(_part(network, name))}
+    if all(id(p) in frozen or not p.requires_grad for p in network.parameters()):
+        raise NetworkError("the network has no parameter to train", "freeze fewer of them")
+    if plan.head_first and all(id(p) in frozen for dense in dense_modules(network)[-1:] for p in dense.parameters()):
+        raise NetworkError("head_first trains the head alone, but it is frozen or not there", "leave head_first at 0")
     try:
         outputs = predict_outputs(network, rows[:2])
+        predict_outputs(network, rows[:2] if held_out is None else held_out[0][:2])
     except RuntimeError as error:
         raise DataError(
-            f"the network does not take rows of shape {tuple(rows.shape[1:])}: {error}",
+            f"the network does not take rows of shape {tuple(rows.shape[1:])}"
+            f"{'' if held_out is None else f' and validation rows of shape {tuple(held_out[0].shape[1:])}'}: {error}",
             "give rows of the width of its first module; rows of more dimensions need an nn.Flatten first",
         ) from error
     needed = int(codes.max()) + 1
@@ -255,9 +269,14 @@ def _check(
         )
 
 
+def _parameters(part: nn.Module | nn.Parameter) -> list[nn.Parameter]:
+    return list(part.parameters()) if isinstance(part, nn.Module) else [part]
+
+
 def _part(network: nn.Module, name: str) -> nn.Module | nn.Parameter:
     """Return the module or parameter of this name."""
-    modules, parameters = dict(network.named_modules()), dict(network.named_parameters())
+    modules: dict[str, nn.Module] = dict(network.named_modules())
+    parameters: dict[str, nn.Parameter] = dict(network.named_parameters())
     if name and name in modules:
         return modules[name]
     if name in parameters:
@@ -272,10 +291,7 @@ def _part(network: nn.Module, name: str) -> nn.Module | nn.Parameter:
 @contextmanager
 def _only_head(network: nn.Module) -> Iterator[None]:
     """Train the last dense module alone inside the block."""
-    dense = dense_modules(network)
-    if not dense:
-        raise NetworkError("the network has no dense module to take as its head", "leave head_first at 0")
-    head = {id(parameter) for parameter in dense[-1].parameters()}
+    head = {id(parameter) for parameter in dense_modules(network)[-1].parameters()}
     others = [p for p in network.parameters() if id(p) not in head and p.requires_grad]
     for parameter in others:
         parameter.requires_grad_(False)

@@ -54,8 +54,8 @@ Schedule = Annotated[InverseTime | Linear, Field(discriminator="kind")]
 class EarlyStopping(Table):
     """Stop when the validation result has not improved enough for long enough; the best parameters are returned.
 
-    Training starts with ``patience`` updates (None: 10 epochs). A validation result below ``improvement`` times the best
-    sets the patience to at least ``growth`` times the present update.
+    Training starts with ``patience`` updates (None: 10 epochs). A validation result below ``improvement`` times the
+    best sets the patience to at least ``growth`` times the present update.
 
     References
     ----------
@@ -184,6 +184,10 @@ class Plan(Table):
     compare: ComparePlan = ComparePlan()
 
 
+# They need more than a gradient of every parameter: a closure, sparse gradients, matrices only.
+UNFIT_OPTIMIZERS = {"lbfgs", "sparseadam", "muon"}
+
+
 def optimizer_class(name: str) -> type[torch.optim.Optimizer]:
     """Return the optimiser of ``torch.optim`` with this name, in any case.
 
@@ -197,8 +201,9 @@ def optimizer_class(name: str) -> type[torch.optim.Optimizer]:
         for key, value in vars(torch.optim).items()
         if isinstance(value, type) and issubclass(value, torch.optim.Optimizer) and value is not torch.optim.Optimizer
     }
+    known = {key: value for key, value in known.items() if key not in UNFIT_OPTIMIZERS}
     if name.lower() not in known:
         near = nearest(name.lower(), known)
         cure = f"; did you mean {near!r}?" if near else ""
-        raise ValueError(f"torch.optim has no optimiser {name!r}, expected one of {', '.join(sorted(known))}{cure}")
+        raise ValueError(f"there is no optimiser {name!r}, expected one of {', '.join(sorted(known))}{cure}")
     return known[name.lower()]

@@ -14,14 +14,14 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from torch import Tensor, nn
 
 from .data.batches import Batches, hold_out
 from .data.source import load_rows, open_source
-from .errors import DivergenceError, PlanError
+from .errors import DivergenceError, PlanError, RunError
 from .nn.initialization import initialize
 from .nn.layers import Layer, cut
 from .nn.modes import evaluation, modes_kept
@@ -33,13 +33,20 @@ from .runs.folder import RunFolder, identity_of
 from .stack import BLOCK, Stack, encode, prepare
 from .training.curvature import automatic_rate
 from .training.device import exact_float32, moved, pick_device
-from .training.loop import Callback, Surroundings, fit
+from .training.loop import Callback, Fitted, Fitting, Surroundings, fit
 from .training.verbose import with_printing
+
+if TYPE_CHECKING:
+
+    class TrainedLayer(nn.Module, LayerLearner):
+        """A module that keeps a learner's promises; Python's types have no other word for both at once."""
+
 
 logger = logging.getLogger("layerwise")
 DEFAULTS = PretrainPlan()
 JUDGED_ROWS = 10_000  # rows on which a trained layer's reconstruction is measured
 RETRIES = 3  # an automatic learning rate that diverges is quartered this often
+WORSE = 1.5  # training that ends this many times above its first loss diverged; the noise of masks stays far below
 
 
 @dataclass(frozen=True)
@@ -131,8 +138,8 @@ def pretrain(
     Parameters
     ----------
     network : nn.Module
-        An ``nn.Sequential`` of dense modules and what stands between them. Its ``state_dict`` keys, device, modes, dtype
-        and ``requires_grad`` stay as found.
+        An ``nn.Sequential`` of dense modules and what stands between them. Its ``state_dict`` keys, device, modes,
+        dtype and ``requires_grad`` stay as found.
     inputs : array, tensor, path or Source
         Rows (n, features), as `open_source` takes them.
     objective : str, Objective or sequence of them
@@ -207,9 +214,12 @@ def pretrain(
         rows, held_out = rows[kept], rows[held]
     elif validation is not None:
         held_out = load_rows(open_source(validation))
+    device = pick_device(device)
+    _check(network, plan, rows, held_out)
     folder = None
     if run_dir is not None:
-        folder = RunFolder.open(run_dir, resume, identity_of(plan, seed, rows))
+        folder = RunFolder.open(run_dir, resume, identity_of(plan, seed, rows, held_out))
+        _start_alike(network, folder)
     around = Surroundings("pretrain", Randomness(seed), folder, with_printing(callbacks, verbose))
     return pretrain_layers(network, rows, plan, around, device, held_out)
 
@@ -226,10 +236,8 @@ def pretrain_layers(
     layers = cut(network, plan.layers)
     objectives = _one_each(plan.objective, layers, "objectives")
     rates = _one_each(plan.learning_rate, layers, "learning rates")
-    if plan.early_stopping and held_out is None:
-        raise PlanError("early_stopping needs rows to validate on", "set validation=0.1, or give held-out rows")
     history: list[Stage] = []
-    learners: list[LayerLearner] = []
+    learners: list[TrainedLayer] = []
     with modes_kept(network), moved(network, pick_device(device)) as place, exact_float32():
         precision = next(network.parameters()).dtype
         features = [rows.to(place, precision)] + ([] if held_out is None else [held_out.to(place, precision)])
@@ -237,7 +245,7 @@ def pretrain_layers(
             features = [prepare(layer, part) for part in features]
             if plan.initializer:
                 initialize(layer.linear, plan.initializer, around.randomness.generator("weights", number))
-            learner = objective.build(layer, FeatureFacts.of(features[0])).to(place)
+            learner: TrainedLayer = objective.build(layer, FeatureFacts.of(features[0])).to(place)
             history.append(_train(learner, features, objective.kind, rate, plan, number, around))
             features = [encode(layer, part) for part in features]
             learners.append(learner)
@@ -245,6 +253,37 @@ def pretrain_layers(
         learner.to(next(network.parameters()).device)
     stack = Stack([learner.layer for learner in learners], [learner.decoder for learner in learners])
     return PretrainResult(history, stack, origins(network, layers))
+
+
+def _check(network: nn.Module, plan: PretrainPlan, rows: Tensor, held_out: Tensor | None) -> None:
+    """Find what would stop the greedy procedure half-way before any layer is trained or any file written."""
+    layers = cut(network, plan.layers)
+    if plan.objective is None:
+        raise PlanError("objective is None, the random arm: there is nothing to pre-train", "leave pretrain out")
+    _one_each(plan.objective, layers, "objectives")
+    _one_each(plan.learning_rate, layers, "learning rates")
+    if plan.early_stopping and held_out is None:
+        raise PlanError("early_stopping needs rows to validate on", "set validation=0.1, or give held-out rows")
+    for part in [rows] if held_out is None else [rows, held_out]:
+        codes = part[:1]
+        for layer in layers:
+            codes = encode(layer, codes)
+
+
+def _start_alike(network: nn.Module, folder: RunFolder) -> None:
+    """Keep the weights a run starts from; a resumed run starts from them, whatever weights its network has."""
+    start = folder.checkpoint("pretrain/start")
+    saved = start.load()
+    if saved is None:
+        start.save(network.state_dict(), {})
+        return
+    try:
+        network.load_state_dict(saved.tensors)
+    except RuntimeError as error:
+        raise RunError(
+            f"the run in {folder.path} was started with another network: {error}",
+            "resume with the same modules, or choose another run folder",
+        ) from error
 
 
 def origins(network: nn.Module, layers: Sequence[Layer] = ()) -> dict[str, str]:
@@ -256,7 +295,7 @@ def origins(network: nn.Module, layers: Sequence[Layer] = ()) -> dict[str, str]:
     >>> list(origins(network, cut(network)).values())
     ['pre-trained', 'pre-trained', 'initialised', 'initialised']
     """
-    trained = {id(parameter) for layer in layers for parameter in layer.parameters()}
+    trained = {id(parameter) for layer in layers for parameter in layer.parameters() if parameter.requires_grad}
     found = {
         name: "pre-trained" if id(parameter) in trained else "initialised"
         for name, parameter in network.named_parameters()
@@ -268,7 +307,7 @@ def origins(network: nn.Module, layers: Sequence[Layer] = ()) -> dict[str, str]:
 
 
 def _train(
-    learner: LayerLearner,
+    learner: TrainedLayer,
     features: Sequence[Tensor],
     kind: str,
     rate: float | str,
@@ -282,23 +321,13 @@ def _train(
     if len(features) > 1:
         fitting = replace(fitting, validate=lambda: {"validation_loss": _loss(learner, features[-1])})
     batches = Batches(rows, None, plan.batch_size, fitting.randomness)
-    start = {name: value.clone() for name, value in learner.state_dict().items()}
-    automatic = rate == "auto"
-    if automatic:
+    if rate == "auto":
         generator = torch.Generator(rows.device).manual_seed(fitting.randomness.seed("curvature"))
-        rate = automatic_rate(learner, next(batches.epoch(0)), generator)
-    for attempt in range(RETRIES + 1):
-        try:
-            fitted = fit(learner, batches, plan, float(rate), fitting)
-            break
-        except DivergenceError as error:
-            if not automatic or attempt == RETRIES:
-                raise
-            rate = float(rate) / 4
-            logger.warning("%s; starting this stage again with learning rate %.3g", error.message, rate)
-            learner.load_state_dict(start)
-            if fitting.checkpoint:
-                fitting.checkpoint.delete()
+        highest = automatic_rate(learner, next(batches.epoch(0)), generator)
+        rates = [highest / 4**attempt for attempt in range(RETRIES + 1)]
+    else:
+        rates = [float(rate)]
+    fitted, chosen = _fit(learner, batches, plan, rates, fitting)
     mean = rows.mean(0, dtype=torch.float64).to(checked.dtype).expand_as(checked)
     return Stage(
         number=number,
@@ -306,7 +335,7 @@ def _train(
         objective=kind,
         loss_name=learner.loss_name,
         units=learner.layer.linear.out_features,
-        learning_rate=float(rate),
+        learning_rate=chosen,
         loss=_loss(learner, checked),
         mean_predictor_loss=float(learner.reconstruction_loss(mean, checked)),
         updates=fitted.updates,
@@ -315,7 +344,40 @@ def _train(
     )
 
 
-def _loss(learner: LayerLearner, rows: Tensor) -> float:
+def _fit(
+    learner: TrainedLayer, batches: Batches, plan: PretrainPlan, rates: Sequence[float], fitting: Fitting
+) -> tuple[Fitted, float]:
+    """Train with the first rate; where that diverges, start again with the next."""
+    start = {name: value.clone() for name, value in learner.state_dict().items()}
+    first = 0
+    if fitting.checkpoint and fitting.checkpoint.path.exists():
+        # a stage that is continued may have been stopped after it had gone over to a lower rate
+        begun = next((record["learning_rate"] for record in fitting.history.of(fitting.name)), rates[0])
+        first = min(range(len(rates)), key=lambda attempt: abs(rates[attempt] - begun))
+    for rate, lower in zip(rates[first:], [*rates[first + 1 :], None], strict=True):
+        try:
+            fitted = fit(learner, batches, plan, rate, fitting)
+            if lower is None or not _worse(fitted):
+                return fitted, rate
+            reason = f"{fitting.name}: training with rate {rate:.3g} ended in a higher loss than it began with"
+        except DivergenceError as error:
+            if lower is None:
+                raise
+            reason = error.message
+        logger.warning("%s; starting this stage again with learning rate %.3g", reason, lower)
+        learner.load_state_dict(start)
+        if fitting.checkpoint:
+            fitting.checkpoint.delete()
+    raise AssertionError("there is no learning rate to train with")
+
+
+def _worse(fitted: Fitted) -> bool:
+    """Say whether a fit went astray without a loss that is not finite, as where every ReLU has died."""
+    losses = [record["training_loss"] for record in fitted.records]
+    return bool(losses[-1] > WORSE * losses[0])
+
+
+def _loss(learner: TrainedLayer, rows: Tensor) -> float:
     """Return the loss of reconstructing clean rows, block by block."""
     total = 0.0
     with evaluation(learner):
@@ -329,5 +391,7 @@ def _one_each(value: Any, layers: Sequence[Layer], what: str) -> tuple[Any, ...]
         return (value,) * len(layers)
     if len(value) != len(layers):
         names = ", ".join(repr(layer.name) for layer in layers)
-        raise PlanError(f"{len(value)} {what} for {len(layers)} layers ({names})", "give one for all, or one for each layer")
+        raise PlanError(
+            f"{len(value)} {what} for {len(layers)} layers ({names})", "give one for all, or one for each layer"
+        )
     return value

@@ -51,10 +51,9 @@ def check(table: type[T], values: Mapping[str, Any], what: str) -> T:
 
     Examples
     --------
-    >>> try: check(Plan, {"pretrain": {"epoch": 3}, "compare": {"seeds": 0}}, "recipe x")
+    >>> try: check(Plan, {"pretrain": {"epoch": 3}, "network": {"activation": "relu", "units": 3}}, "recipe x")
     ... except PlanError as error: print(error.message)
-    recipe x has 2 faults: pretrain.epoch is unknown (did you mean 'epochs'?); compare.seeds found 0, should be greater \
-than or equal to 1
+    recipe x has 2 faults: network.units is unknown; pretrain.epoch is unknown (did you mean 'epochs'?)
     """
     try:
         return table.model_validate(values)
@@ -172,8 +171,20 @@ def _fault(table: type[Table], item: Any) -> str:
         return "is unknown" + (f" (did you mean {near!r}?)" if near else "")
     if item["type"] == "missing":
         return "is missing"
+    if item["type"] == "union_tag_invalid":
+        known = item["ctx"]["expected_tags"].replace("'", "")
+        return f"found kind {item['ctx']['tag']!r}, should be one of {known}{_cure(item['ctx']['tag'], known)}"
+    if item["type"] == "union_tag_not_found":
+        return f"found {item['input']!r}, should have a kind"
     message = item["msg"].removeprefix("Value error, ").replace("Input should be", "should be")
+    if item["type"] == "literal_error":
+        message += _cure(item["input"], item["ctx"]["expected"].replace("'", "").replace(" or ", ", "))
     return f"found {item['input']!r}, {message[:1].lower() + message[1:]}"
+
+
+def _cure(found: Any, known: str) -> str:
+    near = nearest(found, known.split(", ")) if isinstance(found, str) else None
+    return f" (did you mean {near!r}?)" if near else ""
 
 
 def _place(values: Any, item: Any) -> tuple[str | int, ...]:

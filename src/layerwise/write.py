@@ -13,9 +13,10 @@ import os
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
+import torch
 from safetensors.torch import save
 from torch import Tensor
 
@@ -42,12 +43,10 @@ def write_bytes(path: str | Path, data: bytes) -> None:
         os.chmod(temporary, 0o644)  # mkstemp's 0600 would hide results from the user's colleagues
         os.replace(temporary, path)
     except OSError as error:
-        if temporary and os.path.exists(temporary):
+        raise _refused(path, error) from error
+    finally:
+        if temporary and os.path.exists(temporary):  # also when Ctrl-C came in between
             os.unlink(temporary)
-        raise RunError(
-            f"{path} could not be written: {error.strerror or error}",
-            "check that the folder can be written to and that the disk is not full",
-        ) from error
 
 
 def write_text(path: str | Path, text: str) -> None:
@@ -79,14 +78,24 @@ def write_arrays(path: str | Path, arrays: Mapping[str, np.ndarray]) -> None:
 
 def write_tensors(path: str | Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str] | None = None) -> None:
     """Write named tensors as one safetensors file, atomically."""
-    ready = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    # copies, because safetensors refuses tensors that share memory: a module used twice has two names
+    ready = {name: tensor.detach().cpu().clone(memory_format=torch.contiguous_format) for name, tensor in tensors.items()}
     write_bytes(path, save(ready, metadata=dict(metadata or {})))
 
 
-def append_line(handle: IO[str], value: Any) -> None:
-    """Append one JSON line and hand it to the operating system at once."""
-    handle.write(json.dumps(plain(value)) + "\n")
-    handle.flush()
+def append_line(path: str | Path, value: Any) -> None:
+    """Append one JSON line and hand it to the operating system at once.
+
+    Raises
+    ------
+    RunError
+        When the file cannot be written.
+    """
+    try:
+        with open(path, "a", encoding="utf-8") as file:
+            file.write(json.dumps(plain(value)) + "\n")
+    except OSError as error:
+        raise _refused(path, error) from error
 
 
 def plain(value: Any) -> Any:
@@ -100,3 +109,10 @@ def plain(value: Any) -> Any:
     if isinstance(value, float) and not math.isfinite(value):
         return None
     return value
+
+
+def _refused(path: str | Path, error: OSError) -> RunError:
+    return RunError(
+        f"{path} could not be written: {error.strerror or error}",
+        "check that the folder can be written to and that the disk is not full",
+    )

@@ -84,16 +84,12 @@ def test_columns_of_any_scale_constant_ones_and_rare_classes(name: str) -> None:
 @pytest.mark.parametrize("name", BASELINES)
 def test_inputs_that_are_all_constant_give_the_commonest_class(name: str) -> None:
     predictions = (
-        Baseline(name, dict(GRIDS[name][0]), 0)
-        .fit(np.zeros((9, 3)), [1] * 6 + [0] * 3)
-        .predict(np.zeros((2, 3)))
+        Baseline(name, dict(GRIDS[name][0]), 0).fit(np.zeros((9, 3)), [1] * 6 + [0] * 3).predict(np.zeros((2, 3)))
     )
     assert predictions.tolist() == [1, 1]
 
 
-def test_a_fit_that_has_not_converged_says_so_and_warns_nobody(
-    monkeypatch: pytest.MonkeyPatch, digits: tuple
-) -> None:  # type: ignore[type-arg]
+def test_a_fit_that_has_not_converged_says_so_and_warns_nobody(monkeypatch: pytest.MonkeyPatch, digits: tuple) -> None:  # type: ignore[type-arg]
     inputs, codes, folds, _, _ = digits
     monkeypatch.setattr(baselines, "UPDATES", 2)
     _, rows = tune_baseline("logistic regression", inputs, codes, folds[:1], seed=0)

@@ -21,9 +21,7 @@ from layerwise.randomness import Randomness
 
 def uneven_codes() -> torch.Tensor:
     """1,000 rows: 600, 250, 90, 40 and 20 of five classes, and 300 without a label, in no order."""
-    codes = torch.cat(
-        [torch.full((n,), c) for c, n in ((0, 600), (1, 250), (2, 90), (3, 40), (4, 20), (-1, 300))]
-    )
+    codes = torch.cat([torch.full((n,), c) for c, n in ((0, 600), (1, 250), (2, 90), (3, 40), (4, 20), (-1, 300))])
     return codes[torch.randperm(len(codes), generator=torch.Generator().manual_seed(0))]
 
 

@@ -40,9 +40,7 @@ def test_convergence_by_hand() -> None:
     expected = {"mean": 50 / 3, "low": 50 / 3 - half, "high": 50 / 3 + half}
     assert found["updates_saved"] == pytest.approx(expected)
     assert found["seconds_saved"] == pytest.approx({k: v / 10 for k, v in expected.items()})
-    assert found["seconds_saved_with_pretraining"] == pytest.approx(
-        {k: v / 10 - 2.5 for k, v in expected.items()}
-    )
+    assert found["seconds_saved_with_pretraining"] == pytest.approx({k: v / 10 - 2.5 for k, v in expected.items()})
     assert found["statement"] == "converges faster"
     assert (found["labels"], found["rows"], found["measured_on"]) == (9, 7, "other rows")
 

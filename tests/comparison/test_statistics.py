@@ -81,9 +81,7 @@ def simulate(seeds: int, rows: int, repetitions: int, seed: int) -> tuple[float,
         random = np.where(hard, 0.95, 0.01)
         pretrained = np.where(hard & helped, 0.05, random)
         shifts = draw.uniform(-0.05, 0.05, (2, seeds, 1)) * hard
-        wrong = [
-            draw.random((seeds, rows)) < p + s for p, s in zip((random, pretrained), shifts, strict=True)
-        ]
+        wrong = [draw.random((seeds, rows)) < p + s for p, s in zip((random, pretrained), shifts, strict=True)]
         found = gain(*wrong)
         assert found.low is not None and found.high is not None
         covered += found.low <= true_gain <= found.high
@@ -111,9 +109,7 @@ def test_gain_counts_errors_and_wins_in_percent() -> None:
     assert found.random_errors == [50, 25, 75] and found.pretrained_errors == [25, 25, 0]
     assert (found.random_error, found.gain, found.wins) == (50, pytest.approx(100 / 3), 2)
     expected = paired_interval([25, 0, 75], 100 * (random.mean(0) - pretrained.mean(0)))
-    assert (
-        expected.se_rows == pytest.approx(found.se_rows) and found.se_rows > 100 / 12
-    )  # above the floor of one row
+    assert expected.se_rows == pytest.approx(found.se_rows) and found.se_rows > 100 / 12  # above the floor of one row
     assert (found.low, found.high) == pytest.approx((expected.low, expected.high))
     assert set(found.fields()) == {
         *("pretrained_error", "random_error", "gain", "low", "high", "wins"),

@@ -70,8 +70,7 @@ def test_every_explanation_states_gain_seeds_and_scope(gain: float, seeds: int, 
 
 def test_harm_and_the_way_out_are_said() -> None:
     assert (
-        "raised the test error by 2.00 points (gain -2.00, 95 % interval -2.50 to -1.50"
-        in judged(-2, 0.5).explanation
+        "raised the test error by 2.00 points (gain -2.00, 95 % interval -2.50 to -1.50" in judged(-2, 0.5).explanation
     )
     assert "it did harm" in judged(-2, 0.5).explanation
     found = judged(1.0, half_width(0.5, 0.1, 5), se_seeds=0.5, se_rows=0.1, test_rows=10_000)
@@ -105,8 +104,7 @@ def test_what_is_needed_settles_it_and_no_less_would(gain: float, se_seeds: floa
     needed = what_settles(gain, 5, 0.5, se_seeds, se_rows, test_rows=1000)
     by_seeds = [settled(gain, half_width(se_seeds * (5 / n) ** 0.5, se_rows, n), n) for n in range(5, 101)]
     by_rows = [
-        settled(gain, half_width(se_seeds, se_rows * (1000 / n) ** 0.5, 5), 5)
-        for n in range(1000, 100_001, 100)
+        settled(gain, half_width(se_seeds, se_rows * (1000 / n) ** 0.5, 5), 5) for n in range(1000, 100_001, 100)
     ]
     if needed is None:
         assert not any(by_seeds) and not any(by_rows)

@@ -256,11 +256,10 @@ def _tuning() -> list[dict[str, Any]]:
         {
             "labels": labels,
             "arm": arm,
-            "learning_rate": rate,
+            "settings": {"learning_rate": rate, "epochs": 60},
             "folds": 5 if labels == 100 else 1,
             "rows_trained": labels * 3 // 4,
             "rows_validated": labels // 4,
-            "epochs": 60,
             "validation_error": 7.0 + abs(rate - 0.1) * 10,
             "chosen": rate == 0.1,
             "seconds": 11.0,

@@ -89,7 +89,7 @@ def test_tuning_and_arrays_may_be_absent(make_run: Callable[..., Path], tmp_path
         ("history.jsonl", "junk\n{}\n", "line 1 is not"),
         ("history.jsonl", '{"fit": "a", "update": 1, "epoch": "two"}\n', "a statistic is not a number"),
         ("results.json", "[]", "valid dictionary"),
-        ("tuning.json", '[{"labels": 10}]', "0.arm: Field required; 0.learning_rate: Field required"),
+        ("tuning.json", '[{"labels": 10}]', "0.arm: Field required; 0.settings: Field required"),
         ("arrays.npz", "junk", "arrays.npz cannot be used"),
     ],
 )

@@ -45,7 +45,17 @@ def test_tuning_marks_what_was_chosen(summary: Summary, tutorial: Summary) -> No
     assert table is not None
     chosen = [row for index, row in enumerate(table.rows) if index in table.strong]
     assert len(table.rows) == 18 and len(chosen) == 6
-    assert chosen[0] == ("100", "pre-trained", "0.1", "60", "5", "75", "25", "7.00", "11.0 s", "chosen")
+    assert chosen[0] == (
+        "100",
+        "pre-trained",
+        "learning rate 0.1, epochs 60",
+        "5",
+        "75",
+        "25",
+        "7.00",
+        "11.0 s",
+        "chosen",
+    )
     assert tables.tuning(tutorial) is None
 
 
@@ -53,7 +63,7 @@ def test_cost_adds_up_each_part(summary: Summary) -> None:
     rows = {row[0]: row[1:] for row in tables.cost(summary).rows}
     assert rows["pre-training"] == ("5", "1 min 31 s", "7 min 33 s")
     assert rows["fine-tuning, random"] == ("5", "24.0 s", "2 min 00 s")
-    assert rows["the whole run"] == ("", "", "13 min 32 s")
+    assert rows["all of it"] == ("", "", "13 min 32 s")
 
 
 def test_published_points() -> None:

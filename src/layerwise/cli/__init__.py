@@ -51,7 +51,10 @@ def run(arguments: list[str]) -> int:
     """Run the command with these arguments and return its exit status."""
     before = signal.signal(signal.SIGTERM, _terminate)
     try:
-        return int(app(arguments, standalone_mode=False) or 0)
+        status = int(app(arguments, standalone_mode=False) or 0)
+        if status == 130:  # typer has caught the interrupt itself
+            raise KeyboardInterrupt
+        return status
     except LayerwiseError as error:
         _complain(error.message, error.hint)
         return 2

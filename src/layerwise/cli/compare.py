@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from ..comparison.compare import run_comparison
+from ..comparison.compare import open_run, run_comparison
 from ..comparison.estimate import estimate
 from ..comparison.experiment import Experiment
 from ..comparison.rows import gather_files
@@ -57,14 +57,13 @@ def compare(
     if data is not None and recipe is None:
         overrides.append(f"name={json.dumps(Path(data.partition('::')[0]).stem)}")
     plan = read_recipe(recipe or ("default" if data else "mnist"), overrides)
-    folder = out or Path("runs") / plan.name
-    rows = gather_files(plan.data, plan.compare.random_state)
-    experiment = Experiment(plan, rows)
+    experiment = Experiment(plan, gather_files(plan.data, plan.compare.random_state))
+    folder = open_run(experiment, out or Path("runs") / plan.name, resume)
     expected = estimate(experiment)
-    print_plan(experiment, expected, folder)
+    print_plan(experiment, expected, folder.path)
     with watching(experiment, expected) as callback:
-        found = run_comparison(plan, rows, folder, resume, [callback])
-    print_results(found.results, folder)
+        found = run_comparison(experiment, folder, [callback])
+    print_results(found.results, folder.path)
     if as_json:
         json.dump(found.results, sys.stdout, indent=1)
         print()

@@ -160,7 +160,7 @@ def tune_baseline(
         validated = sum(len(held_out) for _, held_out in folds)
         wrongs.append(wrong)
         rows.append(
-            {"labels": len(targets), "arm": name, **settings, "folds": len(folds)}
+            {"labels": len(targets), "arm": name, "settings": settings, "folds": len(folds)}
             | {"rows_trained": len(folds[0][0]), "rows_validated": validated, "converged": converged}
             | {"validation_error": 100 * wrong / validated, "chosen": False}
             | {"seconds": time.perf_counter() - began}

@@ -231,9 +231,7 @@ def class_counts(codes: Tensor, n_classes: int = 0) -> np.ndarray:
     return counts
 
 
-def proportional(
-    counts: np.ndarray, total: int, least: np.ndarray, most: np.ndarray | None = None
-) -> np.ndarray:
+def proportional(counts: np.ndarray, total: int, least: np.ndarray, most: np.ndarray | None = None) -> np.ndarray:
     """Share a total among classes in proportion to their counts, by largest remainder within bounds.
 
     Parameters

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from ..errors import PlanError
 from ..plan import ComparePlan, NetworkPlan, Plan, PretrainPlan
 from ..randomness import as_seed
 from ..recipe import check, to_toml
@@ -21,7 +20,7 @@ from ..training.verbose import with_printing
 from ..write import write_json, write_text
 from .experiment import Experiment
 from .results import results_of
-from .rows import Rows, gather
+from .rows import gather
 
 DEFAULTS = ComparePlan()
 HIDDEN_LAYER_SIZES = NetworkPlan().hidden_layer_sizes
@@ -142,27 +141,25 @@ def compare(
     values |= {name: dict(table) for name, table in (settings or {}).items() if name not in own}
     plan = check(Plan, values, "compare")
     rows = gather(inputs, targets, name="your data", scale=scale, test=test, random_state=seed)
-    folder = run_dir or Path(tempfile.mkdtemp(prefix="layerwise-")) / "run"
-    return run_comparison(plan, rows, folder, resume, with_printing(callbacks, verbose), device)
+    experiment = Experiment(plan, rows, device)
+    folder = open_run(experiment, run_dir or Path(tempfile.mkdtemp(prefix="layerwise-")) / "run", resume)
+    return run_comparison(experiment, folder, with_printing(callbacks, verbose))
 
 
-def run_comparison(
-    plan: Plan,
-    rows: Rows,
-    run_dir: str | Path,
-    resume: bool = False,
-    callbacks: Sequence[Callback] = (),
-    device: str = "auto",
-) -> Comparison:
-    """Run a checked plan on its rows and leave the run folder; `compare` and the command are the doors to it."""
-    _check(plan)
-    experiment = Experiment(plan, rows, device)  # checks the budgets before anything is written
+def open_run(experiment: Experiment, run_dir: str | Path, resume: bool = False) -> RunFolder:
+    """Start the run folder of a checked experiment, or continue it."""
+    plan, rows = experiment.plan, experiment.rows
     identity = identity_of(plan, plan.compare.random_state, rows.inputs, rows.codes, rows.test_inputs, rows.test_codes)
     folder = RunFolder.open(run_dir, resume, identity)
     folder.write_environment(matmul_route(), processor()[1])
     write_text(folder.path / "recipe.toml", to_toml(plan))
+    return folder
+
+
+def run_comparison(experiment: Experiment, folder: RunFolder, callbacks: Sequence[Callback] = ()) -> Comparison:
+    """Measure an experiment and leave the run folder; `compare` and the command are the doors to it."""
     measured = experiment.run(folder, callbacks)
-    results = results_of(plan, rows, measured)
+    results = results_of(experiment.plan, experiment.rows, measured)
     write_json(folder.path / "tuning.json", measured.tuning)
     write_json(folder.path / "results.json", results)
     write_text(folder.path / "results.csv", _csv(results))
@@ -170,18 +167,6 @@ def run_comparison(
 
     write_report(folder.path)
     return Comparison(results["verdict"], results, folder.path)
-
-
-def _check(plan: Plan) -> None:
-    faults = []
-    for name, table in (("pretrain", plan.pretrain), ("finetune", plan.finetune)):
-        if table.early_stopping:
-            faults.append(f"{name}.early_stopping is set")
-    if faults:
-        raise PlanError(
-            f"{' and '.join(faults)}, but a comparison reads epochs off a curve on validation rows",
-            "leave early_stopping out; finetune.epochs is the most that is tried",
-        )
 
 
 def _csv(results: Mapping[str, Any]) -> str:

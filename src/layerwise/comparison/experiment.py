@@ -69,6 +69,7 @@ class Experiment:
 
     def __init__(self, plan: Plan, rows: Rows, device: str = "auto") -> None:
         self.plan, self.rows, self.device = plan, rows, device
+        _refuse_early_stopping(plan)
         labelled = int(class_counts(rows.codes).sum())
         asked = plan.compare.budgets
         budgets = auto_budgets(labelled, len(rows.classes)) if asked == "auto" else asked
@@ -134,9 +135,7 @@ class Experiment:
             if name != MODERN:
                 self._baseline(name, seed, labels, inputs, codes, around, measured)
 
-    def _choose(
-        self, arm: str, start: Starts, inputs: Tensor, codes: Tensor, around: Surroundings
-    ) -> dict[str, Any]:
+    def _choose(self, arm: str, start: Starts, inputs: Tensor, codes: Tensor, around: Surroundings) -> dict[str, Any]:
         plan = finetune_plan(self.plan.finetune, arm)
         if not self.plan.compare.tune:
             rate = MODERN_LEARNING_RATES[1] if arm == "modern" else plan.learning_rate
@@ -149,7 +148,7 @@ class Experiment:
                 arm, lambda seen: start.network(arm, seen), inputs, codes, folds, plan, rates,
                 replace(around, saved=False), self.device,
             )  # fmt: skip
-            return {"settings": choice.settings(), "rows": choice.rows}
+            return {"settings": choice.settings, "rows": choice.rows}
 
         return _once(around, f"tune-{arm}", tune)
 
@@ -203,6 +202,16 @@ class Experiment:
                 "reconstruction_noisy": noisy.numpy(),
                 "reconstruction_output": stack.reconstruct(noisy, 1).cpu().numpy(),
             },
+        )
+
+
+def _refuse_early_stopping(plan: Plan) -> None:
+    tables = {"pretrain": plan.pretrain, "finetune": plan.finetune}
+    faults = [f"{name}.early_stopping is set" for name, table in tables.items() if table.early_stopping]
+    if faults:
+        raise PlanError(
+            f"{' and '.join(faults)}, but a comparison reads epochs off a curve on validation rows",
+            "leave early_stopping out; finetune.epochs is the most that is tried",
         )
 
 

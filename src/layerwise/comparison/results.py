@@ -77,9 +77,7 @@ def _budgets(gains: dict[int, Gain], measured: Measured) -> list[dict[str, Any]]
 
 def _convergence(plan: Plan, measured: Measured) -> dict[str, Any]:
     labels = measured.headline
-    curves = {
-        arm: [measured.outcomes[seed, labels, arm].curve for seed in range(plan.compare.seeds)] for arm in ARMS
-    }
+    curves = {arm: [measured.outcomes[seed, labels, arm].curve for seed in range(plan.compare.seeds)] for arm in ARMS}
     return convergence(
         curves["random"], curves["pretrained"], measured.pretraining_seconds,
         labels=labels, rows=measured.monitored, measured_on=measured.monitored_on,
@@ -112,12 +110,8 @@ def _cost(seeds: int, measured: Measured) -> dict[str, Any]:
         arm: [sum(measured.outcomes[seed, labels, arm].seconds for labels in measured.budgets) for seed in range(seeds)]
         for arm in ARMS
     }
-    tuning = {
-        arm: sum(row["seconds"] for row in measured.tuning if row["arm"] == arm) for arm in (*ARMS, "modern")
-    }
-    baselines = sum(
-        outcome.seconds for (_, _, arm), outcome in measured.outcomes.items() if arm not in ARMS
-    )
+    tuning = {arm: sum(row["seconds"] for row in measured.tuning if row["arm"] == arm) for arm in (*ARMS, "modern")}
+    baselines = sum(outcome.seconds for (_, _, arm), outcome in measured.outcomes.items() if arm not in ARMS)
     total = sum(measured.pretraining_seconds) + sum(map(sum, finetuning.values())) + sum(tuning.values()) + baselines
     return {
         "pretraining_seconds": measured.pretraining_seconds,

@@ -56,14 +56,10 @@ def gather_files(plan: DataPlan, random_state: int) -> Rows:
     if isinstance(test, str):
         test = (test, _targets_of(test, plan.targets))
     targets = _targets_of(plan.inputs, plan.targets)
-    return gather(
-        plan.inputs, targets, name=plan.inputs, scale=plan.scale, test=test, random_state=random_state
-    )
+    return gather(plan.inputs, targets, name=plan.inputs, scale=plan.scale, test=test, random_state=random_state)
 
 
-def gather(
-    inputs: Any, targets: Any, *, name: str, scale: float | str, test: Any, random_state: int
-) -> Rows:
+def gather(inputs: Any, targets: Any, *, name: str, scale: float | str, test: Any, random_state: int) -> Rows:
     """Read training and test rows from whatever `open_source` takes.
 
     Parameters

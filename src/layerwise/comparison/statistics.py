@@ -190,9 +190,7 @@ def _standard_error(values: ArrayLike | None) -> float:
 def _interval(differences: np.ndarray, se_rows: float, confidence: float) -> Interval:
     mean, se_seeds, seeds = float(differences.mean()), _standard_error(differences), len(differences)
     half = _half_width(se_seeds, se_rows, seeds, 1 - confidence)
-    return Interval(
-        mean, mean - half, mean + half, _p_value(abs(mean), se_seeds, se_rows, seeds), se_seeds, se_rows
-    )
+    return Interval(mean, mean - half, mean + half, _p_value(abs(mean), se_seeds, se_rows, seeds), se_seeds, se_rows)
 
 
 def _half_width(se_seeds: float, se_rows: float, seeds: int, alpha: float) -> float:

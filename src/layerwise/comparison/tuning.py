@@ -24,13 +24,8 @@ WINDOW = 5  # epochs over which a validation curve is averaged: a single lucky e
 class Choice:
     """The chosen settings, and one row for ``tuning.json`` per learning rate tried."""
 
-    learning_rate: float
-    epochs: int
+    settings: dict[str, float]
     rows: list[dict[str, Any]]
-
-    def settings(self) -> dict[str, float]:
-        """Return what `results.json` says of the choice."""
-        return {"learning_rate": self.learning_rate, "epochs": self.epochs}
 
 
 def tune_arm(
@@ -86,14 +81,15 @@ def tune_arm(
             curves.append(_curve(around, f"{around.name}/{name}", plan.epochs))
         epochs, error = best_epoch(np.average(curves, axis=0, weights=[len(held) for _, held in folds]))
         rows.append(
-            {"labels": len(codes), "arm": arm, "learning_rate": rate, "folds": len(folds)}
-            | {"rows_trained": len(folds[0][0]), "rows_validated": sum(len(held) for _, held in folds)}
-            | {"epochs": epochs, "validation_error": error, "chosen": False}
+            {"labels": len(codes), "arm": arm, "settings": {"learning_rate": rate, "epochs": epochs}}
+            | {"folds": len(folds), "rows_trained": len(folds[0][0])}
+            | {"rows_validated": sum(len(held) for _, held in folds)}
+            | {"validation_error": error, "chosen": False}
             | {"seconds": time.perf_counter() - began}
         )
-    best = min(rows, key=lambda row: (row["validation_error"], row["epochs"]))
+    best = min(rows, key=lambda row: (row["validation_error"], row["settings"]["epochs"]))
     best["chosen"] = True
-    return Choice(best["learning_rate"], best["epochs"], rows)
+    return Choice(best["settings"], rows)
 
 
 def best_epoch(errors: np.ndarray) -> tuple[int, float]:

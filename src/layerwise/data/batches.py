@@ -114,7 +114,8 @@ def hold_out(rows: int, fraction: float, randomness: Randomness) -> tuple[Tensor
     count = round(rows * fraction)
     if not 0 < count < rows:
         raise PlanError(
-            f"validation={fraction:g} holds out {count} of {rows} rows", "give a fraction that leaves rows on both sides"
+            f"validation={fraction:g} holds out {count} of {rows} rows",
+            "give a fraction that leaves rows on both sides",
         )
     order = torch.randperm(rows, generator=randomness.generator("held out"))
     return order[count:].sort().values, order[:count].sort().values

@@ -60,7 +60,7 @@ class Decoder(nn.Module):
 
     def activation(self, codes: Tensor) -> Tensor:
         """Decode codes (rows, units) to (rows, features), before g."""
-        weight = self.weight
+        weight: Tensor | None = self.weight
         if weight is None:
             weight = self._encoder[0].weight
             if self.gradient == "encoder":

@@ -122,7 +122,15 @@ def _slices(network: nn.Module) -> list[Layer]:
         )
     groups: list[tuple[str, list[nn.Module], list[nn.Module]]] = []
     preamble: list[nn.Module] = []
-    for name, module in network.named_children():
+    names: dict[nn.Module, str] = {}
+    for name, module in network._modules.items():  # named_children would leave out an activation used a second time
+        if module is None:
+            continue
+        if names.setdefault(module, name) != name and next(module.parameters(), None) is not None:
+            raise NetworkError(
+                f"module {name!r} of the network is the same as {names[module]!r}, and has parameters",
+                "give each layer a module of its own: trained twice, it would lose what it learned first",
+            )
         if isinstance(module, nn.Linear):
             groups.append((name, preamble, [module]))
             preamble = []
@@ -211,7 +219,7 @@ def build_network(
     modules: list[nn.Module] = [nn.Dropout(input_dropout)] if input_dropout else []
     width = features
     for number, units in enumerate(hidden_layer_sizes):
-        dense = nn.utils.skip_init(nn.Linear, width, units)  # the default would draw from torch's global generator
+        dense = _undrawn(width, units)
         chosen = FOR_ACTIVATION[activation] if initializer == "auto" else initializer
         initialize(dense, chosen, randomness.generator("weights", number))
         modules.append(dense)
@@ -221,6 +229,12 @@ def build_network(
         if dropout:
             modules.append(nn.Dropout(dropout))
         width = units
-    head = nn.utils.skip_init(nn.Linear, width, outputs)
+    head = _undrawn(width, outputs)
     initialize(head, "glorot" if initializer == "auto" else initializer, randomness.generator("weights", "head"))
     return nn.Sequential(*modules, head)
+
+
+def _undrawn(features: int, units: int) -> nn.Linear:
+    # nn.Linear itself would draw from torch's global generator
+    module: nn.Linear = nn.utils.skip_init(nn.Linear, features, units)  # type: ignore[no-untyped-call]
+    return module

@@ -43,3 +43,15 @@ def evaluation(network: nn.Module) -> Iterator[None]:
     finally:
         for module, mode in modes:
             module.training = mode
+
+
+@contextmanager
+def buffers_kept(network: nn.Module) -> Iterator[None]:
+    """Put back each buffer (the running means of batch normalisation) after the block: measuring is not training."""
+    found = [(buffer, buffer.clone()) for buffer in network.buffers()]
+    try:
+        yield
+    finally:
+        with torch.no_grad():
+            for buffer, value in found:
+                buffer.copy_(value)

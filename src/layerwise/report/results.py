@@ -143,11 +143,10 @@ class TuningRow(Record):
 
     labels: int
     arm: str
-    learning_rate: float
+    settings: dict[str, Any]  # not float: 60 epochs would be shown as 60.0
     folds: int | None = None
     rows_trained: int | None = None
     rows_validated: int | None = None
-    epochs: int | None = None
     validation_error: float | None = None
     chosen: bool = False
     seconds: float | None = None

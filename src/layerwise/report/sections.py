@@ -103,7 +103,7 @@ def _labels(summary: Summary) -> Section:
 def _seeds(summary: Summary) -> Section:
     budget = summary.headline
     lead = (
-        "In each seed both arms get the same labels, and the random arm starts from the weights that the other had before "
+        "In each seed both arms get the same labels, and the random arm starts from the weights the other had before "
         "pre-training. So each seed is a pair, and the gains are what counts."
     )
     if summary.results.control:
@@ -269,7 +269,7 @@ def _tuning(summary: Summary) -> Section:
     if table is None:
         return Section("tuning", title, absent="Nothing was tuned: the run used the settings of its recipe.")
     spent = duration(sum(row.seconds or 0.0 for row in summary.tuning))
-    lead = f"Each arm chose from the same small grid, on the same validation rows; it took {spent} in all."
+    lead = f"Both arms chose from one small grid, and every model on the same validation rows; it took {spent} in all."
     return Section("tuning", title, lead, tables=(table,))
 
 
@@ -300,6 +300,6 @@ def key_numbers(summary: Summary) -> tuple[Number, ...]:
         Number("wins", f"{budget.wins} of {seeds}", "seed" if seeds == 1 else "seeds", f"for {here}"),
     ]
     spent = mean(summary.results.cost.pretraining_seconds)
-    if spent is not None:
+    if spent:
         numbers.append(Number("cost of pre-training", duration(spent), "", "per seed"))
     return tuple(numbers)

@@ -117,14 +117,14 @@ def tuning(summary: Summary) -> Table | None:
         return None
     order = {name: place for place, name in enumerate((*ARMS, "modern"))}
     names = {**{str(arm): summary.arm_name(arm) for arm in ARMS}, "modern": "modern\u00a0network"}
-    rows = sorted(summary.tuning, key=lambda row: (row.labels, order.get(row.arm, len(order)), row.learning_rate))
+    rows = sorted(summary.tuning, key=lambda row: (row.labels, order.get(row.arm, len(order)), row.arm))
     return Table(
         "Settings tried on validation rows, never on test rows; the chosen ones are bold.",
-        (("labels", True), ("arm", False), ("learning rate", True), ("epochs", True), ("folds", True),
+        (("labels", True), ("arm", False), ("settings", False), ("folds", True),
          ("rows trained on", True), ("rows validated on", True), ("validation error, %", True), ("time", True),
          ("", False)),
         tuple(
-            (count(row.labels), names.get(row.arm, row.arm), f"{row.learning_rate:g}", count(row.epochs),
+            (count(row.labels), names.get(row.arm, row.arm), settings(row.settings),
              count(row.folds), count(row.rows_trained), count(row.rows_validated), decimal(row.validation_error),
              duration(row.seconds), "chosen" if row.chosen else "")
             for row in rows
@@ -140,7 +140,7 @@ def cost(summary: Summary) -> Table:
     rows: list[tuple[str, str, str, str]] = []
 
     def add(name: str, seconds: Sequence[float]) -> None:
-        if seconds:
+        if any(seconds):
             rows.append((name, str(len(seconds)), duration(mean(seconds)), duration(sum(seconds))))
 
     add("pre-training", found.pretraining_seconds)
@@ -151,10 +151,10 @@ def cost(summary: Summary) -> Table:
     if found.baseline_seconds:
         add("baselines", [found.baseline_seconds])
     if found.total_seconds is not None:
-        rows.append(("the whole run", "", "", duration(found.total_seconds)))
+        rows.append(("all of it", "", "", duration(found.total_seconds)))
     return Table(
-        "Time of each part; the tuning of an arm is counted as one piece of work.",
-        (("part", False), ("times done", True), ("mean time", True), ("total time", True)),
+        "Training time of each part, all label budgets together; an arm\u2019s tuning is one piece of work.",
+        (("part", False), ("times", True), ("mean time", True), ("total time", True)),
         tuple(rows),
         frozenset({len(rows) - 1} if found.total_seconds is not None else ()),
     )

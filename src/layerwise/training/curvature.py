@@ -8,6 +8,7 @@ import torch
 from torch import Generator, nn
 
 from ..data.batches import Batch
+from ..nn.modes import buffers_kept
 
 ITERATIONS = 12
 # Gradient descent on a quadratic converges below 2 / curvature. Half of that leaves room for the noise of mini-batches,
@@ -18,7 +19,8 @@ SAFETY = 0.5
 def automatic_rate(learner: nn.Module, batch: Batch, generator: Generator) -> float:
     r"""Return a learning rate from the largest curvature of the loss on one batch.
 
-    .. math:: \epsilon_0 = \tfrac12 \lambda_{\max}^{-1}, \qquad v \leftarrow H v / |H v|, \qquad \lambda_{\max} \approx |H v|
+    .. math::
+        \epsilon_0 = \tfrac12 \lambda_{\max}^{-1}, \qquad v \leftarrow H v / |H v|, \qquad \lambda_{\max} \approx |H v|
 
     Power iteration with Hessian-vector products by double differentiation: about thirty updates' worth of time.
 
@@ -37,7 +39,8 @@ def automatic_rate(learner: nn.Module, batch: Batch, generator: Generator) -> fl
     eigenvectors.
     """
     parameters = [p for p in learner.parameters() if p.requires_grad]
-    with torch.enable_grad():
+    learner.train()
+    with torch.enable_grad(), buffers_kept(learner):
         loss = learner.loss(batch, generator)  # type: ignore[operator]
         gradients = torch.autograd.grad(loss, parameters, create_graph=True)
     direction = [torch.randn(p.shape, generator=generator, device=p.device).to(p.dtype) for p in parameters]

@@ -11,7 +11,7 @@ import functools
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import nn
@@ -76,7 +76,8 @@ def processor() -> tuple[str, str, frozenset[str]]:
 def matmul_route() -> Route:
     """Return the float32 route of this process."""
     vendor, _, flags = processor()
-    available = torch.backends.mkldnn.is_available() and hasattr(torch.backends.mkldnn, "matmul")
+    backend: Any = torch.backends.mkldnn
+    available = backend.is_available() and hasattr(backend, "matmul")
     return route_for(vendor, flags) if available else "default"
 
 
@@ -87,7 +88,8 @@ def exact_float32() -> Iterator[Route]:
     if route == "default":
         yield route
         return
-    matmul = torch.backends.mkldnn.matmul
+    backend: Any = torch.backends.mkldnn
+    matmul = backend.matmul
     before = matmul.fp32_precision
     matmul.fp32_precision = "bf16"
     try:

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from ..data.batches import Batches
 from ..errors import DivergenceError
+from ..nn.modes import buffers_kept
 from ..plan import TrainingPlan
 from ..randomness import Randomness
 from ..runs.checkpoint import Checkpoint, Saved
@@ -224,7 +225,7 @@ class _Run:
     def _first_loss(self) -> float:
         """Return the loss before any update, over the first rows of the first epoch."""
         total, rows = 0.0, 0
-        with torch.no_grad():
+        with torch.no_grad(), buffers_kept(self.learner):
             for batch in self.batches.epoch(0):
                 self._reseed(rows)
                 total += float(self.learner.loss(batch, self.generator)) * len(batch.inputs)  # type: ignore[operator]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Generator, Tensor, nn
@@ -54,7 +54,7 @@ class AutogradStep:
         ]
         kind = optimizer_class(plan.optimizer)
         takes_momentum = "momentum" in inspect.signature(kind).parameters
-        options = {"momentum": plan.momentum} if takes_momentum else {}
+        options: dict[str, Any] = {"momentum": plan.momentum} if takes_momentum else {}
         self.optimizer = kind([group for group in groups if group["params"]], **options)
         self._parameters = dict(trained)
 

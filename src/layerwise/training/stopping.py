@@ -35,7 +35,7 @@ class Patience:
 
     def seen(self, update: int, result: float) -> bool:
         """Take a validation result; return whether it is the best so far."""
-        if result >= self.best:
+        if not result < self.best:  # so written, nan is no improvement
             return False
         if result < self.rule.improvement * self.best:
             self.limit = max(self.limit, math.ceil(self.rule.growth * update))

@@ -1,0 +1,35 @@
+# make compare   set up, then the main job: does pre-training help on MNIST? Leaves runs/mnist, report.html in it.
+# make test      set up with the test extra, then everything that is checked.
+PYTHON ?= python3
+BIN = .venv/bin
+
+.PHONY: compare test test-long check-python
+
+compare: .venv/installed
+	$(BIN)/layerwise compare --recipe mnist --out runs/mnist $(if $(wildcard runs/mnist/history.jsonl),--resume)
+
+test: .venv/installed-test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/python -m pytest -m "not long" --durations=10
+
+test-long: .venv/installed-test
+	$(BIN)/python -m pytest -m long --durations=10
+
+# The package is installed, not editable: a file missing from the wheel then shows.
+SOURCES = pyproject.toml constraints.txt $(shell find src -type f -not -path '*/__pycache__/*')
+
+.venv/installed: $(SOURCES) | check-python
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --upgrade --force-reinstall --no-deps -c constraints.txt .
+	$(BIN)/python -m pip install --quiet -c constraints.txt .
+	touch $@
+
+.venv/installed-test: .venv/installed
+	$(BIN)/python -m pip install --quiet -c constraints.txt '.[test]'
+	touch $@
+
+check-python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "error: $(PYTHON) is older than Python 3.11" >&2; echo "hint: make PYTHON=python3.11 ..." >&2; exit 2; }

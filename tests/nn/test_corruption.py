@@ -1,0 +1,124 @@
+"""Noise: its rates, its values, and that it leaves the clean rows alone."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from pydantic import TypeAdapter, ValidationError
+from scipy import stats
+
+from layerwise.nn.corruption import Corruption, GaussianNoise, Masking, SaltAndPepper
+
+KINDS = [Masking(0.3), GaussianNoise(0.5), SaltAndPepper(0.3)]
+every_kind = pytest.mark.parametrize("noise", KINDS, ids=lambda noise: noise.kind)
+CERTAIN = 4.9  # standard deviations: a two-sided false alarm of one in a million
+
+
+def seeded(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def rows(count: int = 100, width: int = 1000) -> torch.Tensor:
+    return torch.rand(count, width, generator=seeded(1)) * 0.8 + 0.1  # neither 0 nor 1
+
+
+def assert_rate(found: torch.Tensor, rate: float) -> None:
+    error = math.sqrt(rate * (1 - rate) / found.numel())
+    assert abs(float(found.double().mean()) - rate) < CERTAIN * error
+
+
+@every_kind
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("shape", [(5, 4), (3, 1, 2, 2)])
+def test_returns_a_new_tensor_of_the_same_kind(noise, dtype, shape):
+    inputs = torch.rand(shape, generator=seeded(), dtype=dtype)
+    before = inputs.clone()
+    noisy = noise(inputs, seeded())
+    assert torch.equal(inputs, before)
+    assert noisy.data_ptr() != inputs.data_ptr()
+    assert (noisy.shape, noisy.dtype) == (inputs.shape, inputs.dtype)
+
+
+@every_kind
+def test_is_a_function_of_the_generator(noise):
+    generator, before = seeded(), torch.random.get_rng_state()
+    first, second = noise(rows(), generator), noise(rows(), generator)
+    assert torch.equal(first, noise(rows(), seeded()))
+    assert not torch.equal(first, second)
+    assert torch.equal(torch.random.get_rng_state(), before)
+
+
+@pytest.mark.parametrize("rate", [0.1, 0.25, 0.9])
+def test_masking_rate(rate):
+    """The share of zeros is within 4.9 standard errors: false alarm 1e-6 a rate."""
+    assert_rate(Masking(rate)(rows(), seeded()) == 0, rate)
+
+
+def test_masking_does_not_rescale_what_it_keeps():
+    clean, noisy = rows(), Masking(0.4)(rows(), seeded())
+    kept = noisy != 0
+    assert torch.equal(noisy[kept], clean[kept])
+
+
+@pytest.mark.parametrize("rate", [0.1, 0.5, 0.9])
+def test_salt_and_pepper_are_equal(rate):
+    """Shares of 0 and of 1 are each rate/2, within 4.9 standard errors: false alarm 2e-6 a rate."""
+    clean, noisy = rows(), SaltAndPepper(rate)(rows(), seeded())
+    assert_rate(noisy == 0, rate / 2)
+    assert_rate(noisy == 1, rate / 2)
+    kept = (noisy != 0) & (noisy != 1)
+    assert torch.equal(noisy[kept], clean[kept])
+
+
+@pytest.mark.parametrize("std", [0.1, 2.0])
+def test_gaussian_distribution(std):
+    """Kolmogorov-Smirnov against N(0, std): false alarm 1e-4 a case."""
+    clean = rows().double()
+    residual = (GaussianNoise(std)(clean, seeded()) - clean).flatten().numpy()
+    assert stats.kstest(residual, "norm", args=(0, std)).pvalue > 1e-4
+
+
+@every_kind
+def test_elements_are_independent(noise):
+    """Changes of neighbours in a row, and of rows in a column: |correlation| below 4.9 / sqrt(n); false alarm 2e-6."""
+    clean = torch.full((300, 300), 0.5)
+    change = (noise(clean, seeded()) - clean).double()
+    for one, other in [(change[:, :-1], change[:, 1:]), (change[:-1], change[1:])]:
+        found = torch.corrcoef(torch.stack([one.flatten(), other.flatten()]))[0, 1]
+        assert abs(float(found)) < CERTAIN / math.sqrt(one.numel())
+
+
+def test_none_and_all():
+    clean = rows()
+    for nothing in (Masking(0.0), SaltAndPepper(0.0), GaussianNoise(0.0)):
+        assert torch.equal(nothing(clean, seeded()), clean)
+    assert not Masking(1.0)(clean, seeded()).any()
+    assert set(SaltAndPepper(1.0)(clean, seeded()).unique().tolist()) == {0.0, 1.0}
+
+
+def test_the_mask_does_not_depend_on_precision():
+    single = Masking(0.5)(torch.ones(10, 10), seeded())
+    assert torch.equal(single.double(), Masking(0.5)(torch.ones(10, 10, dtype=torch.float64), seeded()))
+
+
+@pytest.mark.parametrize("kind", [Masking, SaltAndPepper])
+@pytest.mark.parametrize("rate", [-0.1, 1.1, math.nan])
+def test_rates_outside_0_to_1_are_refused(kind, rate):
+    with pytest.raises(ValidationError, match="rate"):
+        kind(rate=rate)
+
+
+@pytest.mark.parametrize("std", [-0.1, math.nan, math.inf])
+def test_bad_deviations_are_refused(std):
+    with pytest.raises(ValidationError, match="std"):
+        GaussianNoise(std=std)
+
+
+@every_kind
+def test_written_and_read_back(noise):
+    adapter = TypeAdapter(Corruption)
+    assert adapter.validate_python(adapter.dump_python(noise)) == noise
+    with pytest.raises(ValidationError, match="kind"):
+        adapter.validate_python({"kind": "blur", "rate": 0.1})

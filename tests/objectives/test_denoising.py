@@ -1,0 +1,84 @@
+"""Denoising: noise on the input, the clean input as target."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from test_autoencoder import COMBINATIONS, learner_of, reference, setting
+
+from layerwise.data.batches import Batch
+from layerwise.nn.corruption import GaussianNoise, Masking, SaltAndPepper
+from layerwise.objectives.denoising import DenoisingAutoencoder
+
+NOISES = [Masking(0.4), GaussianNoise(0.3), SaltAndPepper(0.4)]
+
+
+@pytest.mark.parametrize("noise", NOISES, ids=lambda noise: noise.kind)
+@pytest.mark.parametrize(("loss", "output"), COMBINATIONS)
+@pytest.mark.parametrize("weights", ["full", "encoder", "untied"])
+def test_loss_and_gradients_have_noise_on_the_input_and_a_clean_target(noise, loss, output, weights):
+    """Against NumPy, fed the noisy rows that the same generator gives."""
+    rows, weight, bias, back_bias = setting(1)
+    tied = weights != "untied"
+    objective = DenoisingAutoencoder(
+        noise, loss=loss, decoder=output, tied=tied, tied_gradient=weights if tied else "full"
+    )
+    learner = learner_of(objective, rows, weight, bias, back_bias)
+    value = learner.loss(Batch(torch.from_numpy(rows)), torch.Generator().manual_seed(9))
+    value.backward()
+    noisy = noise(torch.from_numpy(rows), torch.Generator().manual_seed(9)).numpy()
+    assert not np.array_equal(noisy, rows)
+    back = weight if tied else weight[::-1]
+    expected, d_encoder, d_bias, d_decoder, d_back_bias = reference(
+        weight, bias, back, back_bias, noisy, rows, loss, output
+    )
+    whole = {"full": d_encoder + d_decoder, "encoder": d_encoder, "untied": d_encoder}[weights]
+    assert value.item() == pytest.approx(expected, rel=1e-10)
+    np.testing.assert_allclose(learner.layer.linear.weight.grad.numpy(), whole, rtol=1e-10, atol=1e-12)
+    np.testing.assert_allclose(learner.layer.linear.bias.grad.numpy(), d_bias, rtol=1e-10, atol=1e-12)
+    np.testing.assert_allclose(learner.decoder.bias.grad.numpy(), d_back_bias, rtol=1e-10, atol=1e-12)
+    if not tied:
+        np.testing.assert_allclose(learner.decoder.weight.grad.numpy(), d_decoder, rtol=1e-10, atol=1e-12)
+
+
+def test_noise_never_reaches_the_code():
+    """The corruption sees tensors of the input's width, once per loss, and nothing else."""
+    rows, *parameters = setting()
+    seen = []
+
+    class Spy:
+        def __call__(self, inputs, generator):
+            seen.append(tuple(inputs.shape))
+            return inputs
+
+    learner = learner_of(DenoisingAutoencoder(), rows, *parameters)
+    learner.corruption = Spy()
+    learner.loss(Batch(torch.from_numpy(rows)), torch.Generator())
+    assert seen == [rows.shape]
+
+
+def test_reconstruction_is_of_clean_rows():
+    """Only training corrupts: encoding and reconstructing are functions of the rows."""
+    rows, *parameters = setting()
+    learner = learner_of(DenoisingAutoencoder(Masking(1.0)), rows, *parameters)
+    inputs = torch.from_numpy(rows)
+    assert torch.equal(learner.reconstruct(inputs), learner.reconstruct(inputs))
+    assert learner.reconstruct(inputs).std(0).min() > 1e-4, "it depends on the row"
+    loss = learner.loss(Batch(inputs), torch.Generator())
+    assert loss.item() != pytest.approx(learner.reconstruction_loss(learner.reconstruct(inputs), inputs).item())
+
+
+def test_noise_differs_between_draws_and_rows():
+    rows, *parameters = setting()
+    learner = learner_of(DenoisingAutoencoder(Masking(0.5)), rows, *parameters)
+    generator = torch.Generator().manual_seed(0)
+    batch = Batch(torch.from_numpy(rows))
+    assert learner.loss(batch, generator).item() != learner.loss(batch, generator).item()
+
+
+def test_defaults_and_positional_corruption():
+    assert DenoisingAutoencoder().corruption == Masking(0.25)
+    assert DenoisingAutoencoder(GaussianNoise(0.2)).corruption == GaussianNoise(0.2)
+    with pytest.raises(Exception, match="Unexpected positional|positional"):
+        DenoisingAutoencoder(Masking(), "squared")

@@ -1,0 +1,243 @@
+"""The contract: what every objective promises, tested once for all of them."""
+
+from __future__ import annotations
+
+import copy
+import itertools
+import warnings
+
+import pytest
+import torch
+from torch import nn
+
+from layerwise.data.batches import Batch, Batches
+from layerwise.errors import LayerwiseError
+from layerwise.nn.corruption import GaussianNoise, Masking, SaltAndPepper
+from layerwise.nn.layers import Layer
+from layerwise.objectives import BY_NAME
+from layerwise.objectives.autoencoder import Autoencoder
+from layerwise.objectives.denoising import DenoisingAutoencoder
+from layerwise.objectives.objective import FeatureFacts
+from layerwise.plan import TrainingPlan
+from layerwise.randomness import Randomness
+from layerwise.runs.checkpoint import Checkpoint
+from layerwise.training.loop import Fitting, fit
+
+NOISES = [Masking(0.25), GaussianNoise(0.1), SaltAndPepper(0.1)]
+WEIGHTS = [{"tied": True}, {"tied": True, "tied_gradient": "encoder"}, {"tied": False}]
+LOSSES = [
+    {},
+    {"loss": "squared", "decoder": "linear"},
+    {"loss": "squared", "decoder": "sigmoid"},
+    {"loss": "cross_entropy", "decoder": "sigmoid"},
+]
+OBJECTIVES = [
+    make(**weights, **loss)
+    for weights, loss in itertools.product(WEIGHTS, LOSSES)
+    for make in (Autoencoder, *(lambda noise=noise, **words: DenoisingAutoencoder(noise, **words) for noise in NOISES))
+]
+
+
+def name_of(objective) -> str:
+    noise = getattr(objective, "corruption", None)
+    parts = [objective.kind, noise.kind if noise else "", objective.loss, objective.decoder]
+    return "-".join([*filter(None, parts), objective.tied_gradient if objective.tied else "untied"])
+
+
+every_objective = pytest.mark.parametrize("objective", OBJECTIVES, ids=name_of)
+
+
+def easy_rows(count: int = 200, dtype: torch.dtype = torch.float32) -> torch.Tensor:
+    """Rows in [0, 1] that lie near four prototypes: any working auto-encoder beats their mean."""
+    generator = torch.Generator().manual_seed(0)
+    prototypes = (torch.rand(4, 12, generator=generator) > 0.5).to(dtype) * 0.8 + 0.1
+    rows = prototypes[torch.randint(0, 4, (count,), generator=generator)]
+    return (rows + 0.02 * torch.randn(rows.shape, generator=generator).to(dtype)).clamp(0, 1)
+
+
+def layer_of(features: int = 12, units: int = 8, seed: int = 0, dtype: torch.dtype = torch.float32) -> Layer:
+    dense = nn.utils.skip_init(nn.Linear, features, units)
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        dense.weight.copy_(torch.randn(units, features, generator=generator) * 0.3)
+        dense.bias.copy_(torch.randn(units, generator=generator) * 0.1)
+    return Layer("0", [], dense, [nn.Sigmoid()]).to(dtype)
+
+
+def trained(objective, rows, epochs=3, checkpoint=None, callbacks=(), learning_rate=0.1, seed=0):
+    learner = objective.build(layer_of(), FeatureFacts.of(rows))
+    randomness = Randomness(seed)
+    plan = TrainingPlan(epochs=epochs, batch_size=20, momentum=0.5, checkpoint_every=3)
+    batches = Batches(rows, None, plan.batch_size, randomness)
+    fit(learner, batches, plan, learning_rate, Fitting("stage", randomness, checkpoint=checkpoint, callbacks=callbacks))
+    return learner
+
+
+def same(one: nn.Module, other: nn.Module) -> bool:
+    pairs = zip(one.state_dict().values(), other.state_dict().values(), strict=True)
+    return all(torch.equal(a, b) for a, b in pairs)
+
+
+@every_objective
+def test_builds_a_learner_around_the_layer(objective):
+    rows = easy_rows()
+    layer = layer_of()
+    learner = objective.build(layer, FeatureFacts.of(rows))
+    assert objective.needs_targets is False
+    assert type(objective) is BY_NAME[objective.kind]
+    assert learner.layer is layer
+    assert any(p is layer.linear.weight for p in learner.parameters()), "training the learner trains the layer"
+    assert learner.decoder.tied == objective.tied
+    assert learner.reconstruct(rows).shape == rows.shape
+    loss = learner.loss(Batch(rows), torch.Generator().manual_seed(0))
+    assert loss.ndim == 0
+    assert loss.requires_grad
+    assert learner.after_update() is None
+
+
+@every_objective
+def test_training_beats_the_mean_predictor(objective):
+    rows = easy_rows()
+    learner = trained(objective, rows, epochs=25, learning_rate=0.2 if objective.loss != "squared" else 0.1)
+    mean = rows.mean(0).expand_as(rows)
+    with torch.no_grad():
+        loss = float(learner.reconstruction_loss(learner.reconstruct(rows), rows))
+    least = float(learner.reconstruction_loss(rows, rows))  # cross-entropy of a perfect reconstruction is not 0
+    assert loss - least < 0.8 * (float(learner.reconstruction_loss(mean, rows)) - least)
+
+
+@every_objective
+def test_same_bits_from_the_same_seed(objective):
+    rows = easy_rows(60)
+    assert same(trained(objective, rows), trained(objective, rows))
+    assert not same(trained(objective, rows), trained(objective, rows, seed=1))
+
+
+@every_objective
+def test_resumes_exactly(objective, tmp_path):
+    """Stopped at update 6, continued from the checkpoint of update 3: the bits of an unbroken fit."""
+    rows = easy_rows(60)
+    checkpoint = Checkpoint(tmp_path / "stage.safetensors")
+
+    class Stop(Exception):
+        pass
+
+    def stop(progress):
+        if progress.update == 6:
+            raise Stop
+
+    with pytest.raises(Stop):
+        trained(objective, rows, checkpoint=checkpoint, callbacks=[stop])
+    assert checkpoint.load().values["update"] == 3
+    assert same(trained(objective, rows, checkpoint=checkpoint), trained(objective, rows))
+
+
+@every_objective
+def test_gradient(objective):
+    """Autograd against finite differences in float64; the encoder-path gradient is no derivative of the loss."""
+    rows = easy_rows(5, torch.float64)
+    learner = objective.build(layer_of(dtype=torch.float64), FeatureFacts.of(rows))
+    names = [name for name, _ in learner.named_parameters()]
+    values = [p.detach().clone().requires_grad_() for p in learner.parameters()]
+    learner = copy.deepcopy(learner)
+
+    def loss(*parameters):
+        given = dict(zip(names, parameters, strict=True))
+        weight = given["layer.linear.weight"]
+        learner.decoder._encoder = (FakeDense(weight),)
+        given = {f"learner.{name}": value for name, value in given.items()}
+        return torch.func.functional_call(_Loss(learner), given, (Batch(rows), torch.Generator().manual_seed(3)))
+
+    if objective.tied and objective.tied_gradient == "encoder":
+        assert not torch.autograd.gradcheck(loss, values, raise_exception=False)
+        others = [v.detach() if "layer.linear.weight" in n else v for n, v in zip(names, values, strict=True)]
+        assert torch.autograd.gradcheck(loss, others), "biases have their whole gradient"
+    else:
+        assert torch.autograd.gradcheck(loss, values)
+
+
+class FakeDense:
+    """Stands for the tied dense module, with the weight that is being checked."""
+
+    def __init__(self, weight):
+        self.weight = weight
+
+
+class _Loss(nn.Module):
+    def __init__(self, learner):
+        super().__init__()
+        self.learner = learner
+
+    def forward(self, batch, generator):
+        return self.learner.loss(batch, generator)
+
+
+@every_objective
+def test_inputs_and_targets_stay_as_they_are(objective):
+    rows = easy_rows(20)
+    before = rows.clone()
+    objective.build(layer_of(), FeatureFacts.of(rows)).loss(Batch(rows), torch.Generator().manual_seed(0)).backward()
+    assert torch.equal(rows, before)
+
+
+@every_objective
+def test_nothing_global_is_drawn_or_warned_of(objective):
+    rows = easy_rows(20)
+    before = torch.random.get_rng_state()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        objective.build(layer_of(), FeatureFacts.of(rows)).loss(Batch(rows), torch.Generator().manual_seed(0))
+    assert torch.equal(torch.random.get_rng_state(), before)
+
+
+@every_objective
+def test_is_a_frozen_value_that_survives_json(objective):
+    from pydantic import TypeAdapter
+
+    from layerwise.objectives import AnyObjective
+
+    adapter = TypeAdapter(AnyObjective)
+    assert adapter.validate_json(adapter.dump_json(objective)) == objective
+    with pytest.raises(Exception, match="frozen|cannot assign"):
+        objective.tied = False
+
+
+@pytest.mark.parametrize("kind", BY_NAME)
+@pytest.mark.parametrize(
+    ("words", "low", "high", "message"),
+    [
+        ({"loss": "cross_entropy"}, -1.5, 1.0, r"layer 'top': inputs run from -1.5 to 1, expected \[0, 1\] for cross-entropy"),
+        ({"decoder": "sigmoid", "loss": "squared"}, 0.0, 2.0, r"inputs run from 0 to 2, expected \[0, 1\] for a sigmoid"),
+        ({"decoder": "linear", "loss": "cross_entropy"}, 0.0, 1.0, "layer 'top': cross-entropy with a linear decoder"),
+    ],
+)
+def test_refusals_name_layer_range_and_cure(kind, words, low, high, message):
+    layer = layer_of()
+    layer.name = "top"
+    facts = FeatureFacts(9, 12, low, high, torch.zeros(12, dtype=torch.float64), 1.0)
+    with pytest.raises(LayerwiseError, match=message) as caught:
+        BY_NAME[kind](**words).build(layer, facts)
+    assert "squared" in caught.value.hint
+
+
+@pytest.mark.parametrize("kind", BY_NAME)
+@pytest.mark.parametrize("words", [{"loss": "hinge"}, {"decoder": "tanh"}, {"tied_gradient": "half"}, {"noise": 1}])
+def test_unknown_settings_are_refused(kind, words):
+    from pydantic import ValidationError
+
+    with pytest.raises(ValidationError, match=next(iter(words))):
+        BY_NAME[kind](**words)
+
+
+def test_facts_of_many_blocks():
+    """Over the block size and with a large mean: equal to NumPy's in float64."""
+    rows = (torch.randn(9000, 3, generator=torch.Generator().manual_seed(0)) + 50).float()
+    facts, wide = FeatureFacts.of(rows), rows.double().numpy()
+    assert (facts.rows, facts.width) == (9000, 3)
+    assert (facts.minimum, facts.maximum) == (wide.min(), wide.max())
+    torch.testing.assert_close(facts.mean, torch.from_numpy(wide.mean(0)), rtol=1e-12, atol=0)
+    assert facts.variance == pytest.approx(wide.var(0).sum(), rel=1e-9)
+    assert not facts.unit_interval
+    assert FeatureFacts.of(torch.tensor([[0.0, 1.0]])).unit_interval
+    assert not FeatureFacts.of(torch.tensor([[0.0, 1.0001]])).unit_interval
+    assert not FeatureFacts.of(torch.tensor([[-0.0001, 1.0]])).unit_interval

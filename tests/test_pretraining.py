@@ -1,0 +1,487 @@
+"""The greedy procedure: against a loop written out by hand, and what it leaves as it found it."""
+
+from __future__ import annotations
+
+import copy
+import logging
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+import layerwise as lw
+from layerwise import (
+    Autoencoder,
+    DenoisingAutoencoder,
+    EarlyStopping,
+    GaussianNoise,
+    Linear,
+    Masking,
+    SaltAndPepper,
+    pretraining,
+)
+from layerwise.data.batches import hold_out
+from layerwise.errors import DataError, DivergenceError, NetworkError, PlanError, RunError
+from layerwise.randomness import Randomness
+
+ROWS, EPOCHS, BATCH = 50, 3, 20
+
+
+def inputs(rows: int = ROWS, features: int = 12, seed: int = 0) -> Tensor:
+    """Rows in [0, 1] with structure to learn: mixtures of a few patterns."""
+    generator = torch.Generator().manual_seed(seed)
+    patterns = torch.rand(4, features, generator=generator)
+    weights = torch.softmax(3 * torch.randn(rows, 4, generator=generator), dim=1)
+    return weights @ patterns
+
+
+def build(
+    features: int = 12, dtype: torch.dtype = torch.float32, activation: type[nn.Module] = nn.Sigmoid
+) -> nn.Sequential:
+    with torch.random.fork_rng():
+        torch.manual_seed(7)
+        network = nn.Sequential(nn.Linear(features, 9), activation(), nn.Linear(9, 6), activation(), nn.Linear(6, 3))
+    return network.to(dtype)
+
+
+def weights(network: nn.Module) -> dict[str, Tensor]:
+    return {name: value.clone() for name, value in network.state_dict().items()}
+
+
+def same(first: dict[str, Tensor], second: dict[str, Tensor]) -> bool:
+    return first.keys() == second.keys() and all(torch.equal(first[name], second[name]) for name in first)
+
+
+def by_hand(codes: Tensor, weight: Tensor, bias: Tensor, rate: float, number: int, seed: int, noise: float) -> Tensor:
+    """Train one sigmoid layer in place by gradients worked out on paper, and return the codes of the clean rows.
+
+    Tied weights, sigmoid decoder, cross-entropy: with d = z - x the gradient of W is h^T d + (d W^T * h(1-h))^T x~,
+    each over the rows of the batch. Masking draws come from the generator of that update.
+    """
+    mean = codes.mean(0).clamp(1e-3, 1 - 1e-3)
+    offset = torch.log(mean / (1 - mean))
+    randomness = Randomness(seed).child(str(number))
+    generator, update = torch.Generator(), 0
+    for epoch in range(EPOCHS):
+        order = torch.randperm(len(codes), generator=randomness.generator("order", epoch))
+        for rows in order.split(BATCH):
+            generator.manual_seed((randomness.seed("updates") + update) % 2**63)
+            x = codes[rows]
+            noisy = x * (torch.rand(x.shape, generator=generator) >= noise)
+            h = 1 / (1 + torch.exp(-(noisy @ weight.T + bias)))
+            d = (1 / (1 + torch.exp(-(h @ weight + offset))) - x) / len(x)
+            below = (d @ weight.T) * h * (1 - h)
+            weight -= rate * (h.T @ d + below.T @ noisy)
+            bias -= rate * below.sum(0)
+            offset -= rate * d.sum(0)
+            update += 1
+    return 1 / (1 + torch.exp(-(codes @ weight.T + bias)))
+
+
+def test_equals_a_loop_written_by_hand() -> None:
+    """Each stage is trained on the clean codes of the stage below; corruption is on the stage's own input."""
+    network, rows = build(dtype=torch.float64), inputs()
+    expected = weights(network)
+    noises, rates = (0.25, 0.5), (0.3, 0.2)
+    codes = rows.double()
+    for number, name in enumerate(("0", "2"), 1):
+        codes = by_hand(
+            codes,
+            expected[f"{name}.weight"],
+            expected[f"{name}.bias"],
+            rates[number - 1],
+            number,
+            3,
+            noises[number - 1],
+        )
+    before = weights(network)
+    result = lw.pretrain(
+        network, rows, objective=[DenoisingAutoencoder(Masking(noise)) for noise in noises], learning_rate=rates,
+        epochs=EPOCHS, batch_size=BATCH, random_state=3, device="cpu",
+    )  # fmt: skip
+    for name, value in network.state_dict().items():
+        torch.testing.assert_close(value, expected[name], rtol=0, atol=1e-13)
+    assert not torch.allclose(before["0.weight"], expected["0.weight"], atol=1e-3)
+    assert not torch.allclose(before["2.weight"], expected["2.weight"], atol=1e-3)
+    torch.testing.assert_close(result.stack.encode(rows), codes, rtol=0, atol=1e-13)
+    assert [stage.updates for stage in result.history] == [9, 9]
+
+
+def test_a_layer_is_not_changed_by_the_stages_above_and_the_head_by_none() -> None:
+    rows = inputs()
+    alone, both = build(), build()
+    lw.pretrain(alone, rows, layers=["0"], epochs=2, random_state=0)
+    lw.pretrain(both, rows, epochs=2, random_state=0)
+    start = weights(build())
+    for name in ("0.weight", "0.bias"):
+        assert torch.equal(alone.state_dict()[name], both.state_dict()[name])
+        assert not torch.equal(alone.state_dict()[name], start[name])
+    for name in ("2.weight", "2.bias"):
+        assert torch.equal(alone.state_dict()[name], start[name])
+        assert not torch.equal(both.state_dict()[name], start[name])
+    for name in ("4.weight", "4.bias"):
+        assert torch.equal(both.state_dict()[name], start[name])
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_everything_is_put_back_as_found(fails: bool) -> None:
+    network = nn.Sequential(
+        nn.Dropout(0.2), nn.Linear(12, 9), nn.BatchNorm1d(9), nn.Sigmoid(), nn.Dropout(0.5), nn.Linear(9, 6), nn.Tanh(),
+        nn.Linear(6, 3),
+    ).double()  # fmt: skip
+    network[0].eval()
+    network[3].eval()
+    network[5].bias.requires_grad_(False)
+    network[7].requires_grad_(False)
+    modes = {name: module.training for name, module in network.named_modules()}
+    gradients = {name: parameter.requires_grad for name, parameter in network.named_parameters()}
+    kinds = {name: (value.dtype, value.device, value.shape) for name, value in network.state_dict().items()}
+    parts = {name: id(parameter) for name, parameter in network.named_parameters()}
+    frozen = network[5].bias.detach().clone()
+
+    def stop(progress: Any) -> None:
+        if fails and progress.fit == "pretrain/2":
+            raise KeyboardInterrupt
+
+    try:
+        lw.pretrain(network, inputs(), epochs=2, learning_rate=0.05, random_state=0, callbacks=[stop])
+        assert not fails
+    except KeyboardInterrupt:
+        assert fails
+    assert {name: module.training for name, module in network.named_modules()} == modes
+    assert {name: parameter.requires_grad for name, parameter in network.named_parameters()} == gradients
+    assert {name: (v.dtype, v.device, v.shape) for name, v in network.state_dict().items()} == kinds
+    assert {name: id(parameter) for name, parameter in network.named_parameters()} == parts
+    assert all(parameter.grad is None for parameter in network.parameters())
+    assert torch.equal(network[5].bias, frozen)
+
+
+def test_every_parameter_is_said_to_be_pretrained_or_initialised(caplog: pytest.LogCaptureFixture) -> None:
+    network = build()
+    with caplog.at_level(logging.INFO, logger="layerwise"):
+        result = lw.pretrain(network, inputs(), layers=["0"], epochs=1, random_state=0)
+    expected = dict.fromkeys(network.state_dict(), "initialised") | {"0.weight": "pre-trained", "0.bias": "pre-trained"}
+    assert result.parameters == expected
+    lines = [record.getMessage() for record in caplog.records if record.name == "layerwise"]
+    assert lines == [
+        "parameter 0.weight (9x12): pre-trained",
+        "parameter 0.bias (9): pre-trained",
+        "parameter 2.weight (6x9): initialised",
+        "parameter 2.bias (6): initialised",
+        "parameter 4.weight (3x6): initialised",
+        "parameter 4.bias (3): initialised",
+    ]
+
+
+def test_a_frozen_parameter_is_not_said_to_be_pretrained() -> None:
+    network = build()
+    network[0].weight.requires_grad_(False)
+    before = network[0].weight.detach().clone()
+    found = lw.pretrain(network, inputs(), epochs=1, random_state=0).parameters
+    assert torch.equal(network[0].weight, before)
+    assert found["0.weight"] == "initialised" and found["0.bias"] == "pre-trained"
+
+
+def test_an_objective_and_a_learning_rate_for_each_layer() -> None:
+    result = lw.pretrain(
+        build(), inputs(), objective=["autoencoder", DenoisingAutoencoder(GaussianNoise(0.1), loss="squared")],
+        learning_rate=[0.2, 0.05], epochs=1, random_state=0,
+    )  # fmt: skip
+    assert [stage.objective for stage in result.history] == ["autoencoder", "denoising"]
+    assert [stage.loss_name for stage in result.history] == ["cross_entropy", "squared"]
+    assert [stage.learning_rate for stage in result.history] == [0.2, 0.05]
+    assert [stage.layer for stage in result.history] == ["0", "2"]
+    assert [stage.units for stage in result.history] == [9, 6]
+
+
+@pytest.mark.parametrize(
+    "objective",
+    ["autoencoder", "denoising", Autoencoder(tied=False), Autoencoder(tied_gradient="encoder"),
+     DenoisingAutoencoder(SaltAndPepper(0.1)), DenoisingAutoencoder(Masking(0.3), loss="squared", decoder="linear")],
+    ids=range(6),
+)  # fmt: skip
+def test_each_objective_learns(objective: Any) -> None:
+    """Every stage ends below where it began, and below predicting the mean."""
+    rows = inputs(400)
+    result = lw.pretrain(build(), rows, objective=objective, epochs=12, batch_size=20, random_state=0)
+    for stage in result.history:
+        assert stage.records[-1]["training_loss"] < stage.records[0]["training_loss"]
+        assert stage.loss < stage.mean_predictor_loss
+
+
+def test_the_stage_says_what_it_reconstructs() -> None:
+    """The losses of a stage are those of the clean validation rows, and of the training mean on them."""
+    rows, held = inputs(), inputs(30, seed=0)[10:]
+    result = lw.pretrain(
+        build(), rows, objective=Autoencoder(loss="squared"), epochs=2, validation=held, random_state=0
+    )
+    layer, decoder = result.stack.layers[0], result.stack.decoders[0]
+    with torch.no_grad():
+        own = 0.5 * (decoder(layer(held)) - held).square().sum(1).mean()
+    mean = 0.5 * (rows.mean(0) - held).square().sum(1).mean()
+    assert result.history[0].loss == pytest.approx(float(own), rel=1e-5)
+    assert result.history[0].mean_predictor_loss == pytest.approx(float(mean), rel=1e-5)
+    assert result.history[0].records[-1]["validation_loss"] == pytest.approx(float(own), rel=1e-5)
+
+
+def test_the_initializer_draws_the_layers_anew_and_not_the_head() -> None:
+    networks = [build(), build()]
+    with torch.no_grad():
+        for parameter in networks[1].parameters():
+            parameter.add_(1.0)
+    for network in networks:
+        lw.pretrain(network, inputs(), initializer="glorot", epochs=1, learning_rate=0.1, random_state=0)
+    first, second = (weights(network) for network in networks)
+    assert all(torch.equal(first[name], second[name]) for name in first if not name.startswith("4"))
+    assert torch.allclose(first["4.weight"] + 1.0, second["4.weight"])
+
+
+def test_validation_rows_are_no_training_rows() -> None:
+    """A fraction holds rows out before training; the rest trains as if given alone, in its own order."""
+    rows = inputs(60)
+    records = lw.pretrain(build(), rows, validation=0.25, epochs=2, batch_size=45, random_state=1).history[0].records
+    assert [record["update"] for record in records] == [0, 1, 2]
+    assert all("validation_loss" in record for record in records)
+    other = rows.clone()
+    kept, held = hold_out(60, 0.25, Randomness(1).child("validation"))
+    other[held] = inputs(60, seed=9)[held]
+    networks = [build(), build(), build()]
+    lw.pretrain(networks[0], rows, validation=0.25, epochs=2, random_state=1)
+    lw.pretrain(networks[1], other, validation=0.25, epochs=2, random_state=1)
+    lw.pretrain(networks[2], rows[kept], validation=rows[held], epochs=2, random_state=1)
+    assert same(weights(networks[0]), weights(networks[1]))
+    assert same(weights(networks[0]), weights(networks[2]))
+
+
+def test_early_stopping_keeps_the_best_parameters() -> None:
+    """Trained far too fast, the validation loss rises again; what is kept is the best of the validated moments."""
+    rows, held = inputs(20), inputs(200)[50:]
+    network = nn.Sequential(nn.Linear(12, 30), nn.Sigmoid(), nn.Linear(30, 2))
+    result = lw.pretrain(
+        network, rows, objective=DenoisingAutoencoder(Masking(0.6)), validation=held, learning_rate=4.0, batch_size=10,
+        epochs=200, early_stopping=EarlyStopping(patience=40), random_state=0,
+    )  # fmt: skip
+    stage = result.history[0]
+    losses = [record["validation_loss"] for record in stage.records if "validation_loss" in record]
+    assert stage.updates < 400 and losses[-1] > min(losses)
+    assert stage.loss == pytest.approx(min(losses), rel=1e-6)
+
+
+def test_the_schedule_restarts_with_each_stage() -> None:
+    result = lw.pretrain(
+        build(), inputs(), schedule=Linear(), learning_rate=0.1, epochs=2, random_state=0, batch_size=25
+    )
+    for stage in result.history:
+        assert [record["learning_rate"] for record in stage.records] == pytest.approx([0.1, 0.05, 0.0])
+
+
+def test_the_same_random_state_gives_the_same_bits_and_another_does_not() -> None:
+    networks = [build(), build(), build()]
+    for network, seed in zip(networks, (5, 5, 6), strict=True):
+        lw.pretrain(network, inputs(), epochs=2, random_state=seed)
+    assert same(weights(networks[0]), weights(networks[1]))
+    assert not torch.equal(networks[0][0].weight, networks[2][0].weight)
+
+
+def test_nothing_global_is_read_or_changed() -> None:
+    networks = [nn.Sequential(nn.Linear(12, 9), nn.Sigmoid(), nn.Dropout(0.5), nn.Linear(9, 2)) for _ in range(2)]
+    networks[1].load_state_dict(networks[0].state_dict())
+    for number, network in enumerate(networks):
+        torch.manual_seed(number)
+        np.random.seed(number)
+        before = torch.get_rng_state(), np.random.get_state()[1].copy()
+        options = torch.get_default_dtype(), torch.get_num_threads(), torch.is_grad_enabled()
+        lw.pretrain(network, inputs(), epochs=1, random_state=0)
+        assert torch.equal(torch.get_rng_state(), before[0])
+        assert np.array_equal(np.random.get_state()[1], before[1])
+        assert (torch.get_default_dtype(), torch.get_num_threads(), torch.is_grad_enabled()) == options
+    assert same(weights(networks[0]), weights(networks[1]))
+
+
+def test_the_caller_s_rows_are_not_changed() -> None:
+    rows = inputs()
+    kept = rows.clone()
+    lw.pretrain(build(), rows, epochs=1, random_state=0)
+    assert torch.equal(rows, kept)
+
+
+def test_rows_of_more_dimensions_pass_a_flatten() -> None:
+    images = inputs(40, 16).reshape(40, 1, 4, 4)
+    first = nn.Sequential(nn.Flatten(), *build(16))
+    second = build(16)
+    lw.pretrain(first, images, epochs=1, random_state=0)
+    lw.pretrain(second, images.flatten(1), epochs=1, random_state=0)
+    assert torch.equal(first[1].weight, second[0].weight) and torch.equal(first[3].weight, second[2].weight)
+
+
+def one_layer(activation: type[nn.Module]) -> nn.Sequential:
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        return nn.Sequential(nn.Linear(12, 9), activation(), nn.Linear(9, 2))
+
+
+def test_a_fixed_rate_that_diverges_is_an_error() -> None:
+    with pytest.raises(DivergenceError, match=r"pretrain/1: the loss is .* at update \d+, learning rate 100") as caught:
+        lw.pretrain(one_layer(nn.Identity), 50 * inputs(), learning_rate=100.0, epochs=20, random_state=0)
+    assert "lower the learning rate" in caught.value.hint
+
+
+@pytest.mark.parametrize("activation, most, loss", [(nn.Identity, 4, 1.0), (nn.ReLU, 16, 1.1)])
+def test_an_automatic_rate_that_is_too_high_is_quartered(
+    activation: type[nn.Module],
+    most: int,
+    loss: float,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    tmp_path: Path,
+) -> None:
+    """The stage starts again from its first weights, and ends as a run with the lower rate does.
+
+    A linear layer's loss overflows. ReLUs die of the first jump and leave a huge loss that stays finite; where they die
+    of a smaller one the decoder's bias still learns the mean.
+    """
+
+    def train(rate: str | float, run_dir: Path | None = None, **more: Any) -> tuple[nn.Module, Any]:
+        network = one_layer(activation)
+        result = lw.pretrain(
+            network, 50 * inputs(), learning_rate=rate, epochs=10, batch_size=5, random_state=0, run_dir=run_dir,
+            checkpoint_every=7, **more,
+        )  # fmt: skip
+        return network, result.history[0]
+
+    good = train("auto")[1].learning_rate
+    monkeypatch.setattr(pretraining, "automatic_rate", lambda *_: 4**3 * good)
+    with caplog.at_level(logging.WARNING, logger="layerwise"):
+        network, stage = train("auto", tmp_path)
+    assert good <= stage.learning_rate <= most * good
+    assert "starting this stage again with learning rate" in caplog.text
+    assert stage.loss < loss * stage.mean_predictor_loss
+    assert [record["update"] for record in stage.records] == list(range(0, 101, 10))
+    alone, _ = train(stage.learning_rate)
+    assert same(weights(network), weights(alone))
+    again, resumed = train("auto", tmp_path, resume=True)
+    assert same(weights(network), weights(again)) and resumed.learning_rate == stage.learning_rate
+
+
+def test_an_automatic_rate_has_no_endless_retries(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pretraining, "automatic_rate", lambda *_: 1e9)
+    with pytest.raises(DivergenceError, match=f"learning rate {1e9 / 4**3:g}".replace("+", r"\+")):
+        lw.pretrain(one_layer(nn.Identity), 50 * inputs(), epochs=20, random_state=0)
+
+
+@pytest.mark.parametrize(
+    "settings, error, said",
+    [
+        ({"objective": ["autoencoder"] * 3}, PlanError, r"3 objectives for 2 layers \('0', '2'\)"),
+        ({"learning_rate": [0.1]}, PlanError, r"1 learning rates for 2 layers"),
+        ({"objective": None}, PlanError, "nothing to pre-train"),
+        ({"objective": "none"}, PlanError, "nothing to pre-train"),
+        ({"objective": "denoisin"}, PlanError, "did you mean 'denoising'"),
+        ({"epochs": 0, "batch_size": -1, "optimizer": "sdg"}, PlanError, "pretrain has 3 faults"),
+        ({"early_stopping": EarlyStopping()}, PlanError, "early_stopping needs rows to validate on"),
+        ({"validation": 0.001}, PlanError, r"validation=0.001 holds out 0 of 50 rows"),
+        ({"validation": 1.0}, PlanError, r"validation=1 holds out 50 of 50 rows"),
+        ({"validation": torch.zeros(5, 11)}, DataError, r"layer '0' takes rows of 12 features, found shape \(11,\)"),
+        ({"layers": ["1"]}, NetworkError, "no dense module '1'"),
+        ({"layers": ["2"]}, NetworkError, "leaves a gap"),
+        ({"random_state": -1}, PlanError, "random_state is -1"),
+        ({"device": "gpu"}, PlanError, "device 'gpu' isn't there"),
+        ({"resume": True}, RunError, "there is no run to resume"),
+    ],
+)
+def test_bad_settings(settings: dict[str, Any], error: type[Exception], said: str, tmp_path: Path) -> None:
+    """Refused before a weight is changed or a file is written."""
+    network, folder = build(), tmp_path / "run"
+    before = weights(network)
+    with pytest.raises(error, match=said):
+        lw.pretrain(network, inputs(), run_dir=folder, **settings)
+    assert same(weights(network), before)
+    assert not folder.exists()
+
+
+def with_nan(row: int) -> np.ndarray:
+    rows = inputs().numpy().copy()
+    rows[row, 3] = np.nan
+    return rows
+
+
+@pytest.mark.parametrize(
+    "rows, said",
+    [
+        (with_nan(17), "row 17, column 3 is NaN"),
+        (torch.rand(10, 5), r"layer '0' takes rows of 12 features, found shape \(5,\)"),
+        (torch.rand(10, 3, 4), r"found shape \(3, 4\)"),
+        (torch.rand(12), "one dimension"),
+        (torch.empty(0, 12), "no rows"),
+        (np.array([["a", "b"]]), "expected numbers"),
+        ("nowhere.h5", "nowhere.h5 does not exist"),
+    ],
+)
+def test_bad_rows(rows: Any, said: str, tmp_path: Path) -> None:
+    network, folder = build(), tmp_path / "run"
+    before = weights(network)
+    with pytest.raises(DataError, match=said):
+        lw.pretrain(network, rows, run_dir=folder)
+    assert same(weights(network), before)
+    assert not folder.exists()
+
+
+@pytest.mark.parametrize(
+    "network, said",
+    [
+        (nn.Linear(12, 3), "is a Linear, expected an nn.Sequential"),
+        (nn.Sequential(nn.Linear(12, 3)), "no layer to pre-train besides its output head"),
+        (nn.Sequential(), "no layer to pre-train"),
+        (nn.Sequential(nn.Conv1d(1, 2, 3), nn.Linear(12, 3)), "is a Conv1d with parameters"),
+    ],
+)
+def test_networks_that_cannot_be_cut(network: nn.Module, said: str) -> None:
+    with pytest.raises(NetworkError, match=said):
+        lw.pretrain(network, inputs())
+
+
+def test_layers_that_do_not_fit_each_other_are_found_before_training(tmp_path: Path) -> None:
+    network = nn.Sequential(nn.Linear(12, 9), nn.Sigmoid(), nn.Linear(8, 6), nn.Sigmoid(), nn.Linear(6, 3))
+    before = weights(network)
+    with pytest.raises(DataError, match=r"layer '2' takes rows of 8 features, found shape \(9,\)"):
+        lw.pretrain(network, inputs(), run_dir=tmp_path / "run")
+    assert same(weights(network), before) and not (tmp_path / "run").exists()
+
+
+def test_cross_entropy_refuses_rows_outside_0_and_1() -> None:
+    with pytest.raises(DataError, match=r"layer '0': inputs run from .* expected \[0, 1\] for cross-entropy"):
+        lw.pretrain(build(), inputs() - 0.5, objective=Autoencoder(loss="cross_entropy"))
+
+
+def test_a_used_folder_is_refused_unless_resumed(tmp_path: Path) -> None:
+    lw.pretrain(build(), inputs(), epochs=1, random_state=0, run_dir=tmp_path)
+    with pytest.raises(RunError, match="is not empty"):
+        lw.pretrain(build(), inputs(), epochs=1, random_state=0, run_dir=tmp_path)
+    for changed in ({"epochs": 2}, {"random_state": 1}, {"validation": inputs(10)}):
+        settings: dict[str, Any] = {"epochs": 1, "random_state": 0} | changed
+        with pytest.raises(RunError, match="belongs to work with other settings, data or seed"):
+            lw.pretrain(build(), inputs(), run_dir=tmp_path, resume=True, **settings)
+    other = nn.Sequential(nn.Linear(12, 8), nn.Sigmoid(), nn.Linear(8, 3))
+    with pytest.raises(RunError, match="was started with another network"):
+        lw.pretrain(other, inputs(), epochs=1, random_state=0, run_dir=tmp_path, resume=True)
+
+
+def test_callbacks_hear_every_record(capsys: pytest.CaptureFixture[str]) -> None:
+    heard: list[Any] = []
+    result = lw.pretrain(build(), inputs(), epochs=2, random_state=0, callbacks=[heard.append], verbose=1)
+    told = [progress.record for progress in heard if progress.record is not None]
+    assert [record["update"] for record in told] == [0, 1, 2] * 2
+    assert [r["training_loss"] for r in told] == [r["training_loss"] for s in result.history for r in s.records]
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 6 and lines[0].startswith("pretrain/1: update 0 of 2")
+
+
+def test_the_network_can_be_copied_and_trained_afterwards() -> None:
+    network = build()
+    lw.pretrain(network, inputs(), epochs=1, random_state=0)
+    copied = copy.deepcopy(network)
+    copied(inputs()).sum().backward()
+    assert all(parameter.grad is not None for parameter in copied.parameters())
