@@ -2,6 +2,8 @@
 # make test      set up with the test extra, then everything that is checked.
 PYTHON ?= python3
 BIN = .venv/bin
+# Threads that wait asleep: spinning ones starve each other wherever another process takes a core.
+export OMP_WAIT_POLICY ?= PASSIVE
 
 .PHONY: compare test test-long check-python
 

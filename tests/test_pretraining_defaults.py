@@ -1,4 +1,4 @@
-"""`pretrain(network, rows)` with nothing else set learns on every kind of input: better than the mean on unseen rows."""
+"""`pretrain(network, rows)` with nothing else set beats the mean on unseen rows, on every kind of input."""
 
 from __future__ import annotations
 

@@ -81,6 +81,6 @@ def test_none_draws_a_new_seed():
 
 @pytest.mark.parametrize("state", [-1, 1.5, "0", True, [1]])
 def test_anything_else_is_refused(state):
-    with pytest.raises(PlanError, match="random_state is .*, expected a whole number") as caught:
+    with pytest.raises(PlanError, match=r"random_state is .*, expected a whole number") as caught:
         as_seed(state)
     assert "random_state=0" in caught.value.hint

@@ -6,20 +6,25 @@
 
 `pretrain` trains the network's layers one after the other on rows without labels, `finetune` then trains all of it on
 the rows that have one, and `compare` measures whether the first was worth it.
+
+Names are imported when they are first used: importing torch takes seconds, and ``layerwise --help`` needs none of it.
 """
 
+from importlib import import_module
 from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
 
-from .comparison.compare import Comparison, compare
-from .data.mnist import load_mnist
-from .data.source import open_source
-from .errors import LayerwiseError
-from .finetuning import FinetuneResult, finetune
-from .nn.corruption import GaussianNoise, Masking, SaltAndPepper
-from .objectives import Autoencoder, DenoisingAutoencoder
-from .plan import EarlyStopping, InverseTime, Linear
-from .pretraining import PretrainResult, pretrain
-from .stack import Stack
+if TYPE_CHECKING:
+    from .comparison.compare import Comparison, compare
+    from .data.mnist import load_mnist
+    from .data.source import open_source
+    from .errors import LayerwiseError
+    from .finetuning import FinetuneResult, finetune
+    from .nn.corruption import GaussianNoise, Masking, SaltAndPepper
+    from .objectives import Autoencoder, DenoisingAutoencoder
+    from .plan import EarlyStopping, InverseTime, Linear
+    from .pretraining import PretrainResult, pretrain
+    from .stack import Stack
 
 __version__ = version("layerwise")
 __all__ = [
@@ -43,3 +48,26 @@ __all__ = [
     "open_source",
     "pretrain",
 ]
+_HOMES = {
+    "comparison.compare": ("Comparison", "compare"),
+    "data.mnist": ("load_mnist",),
+    "data.source": ("open_source",),
+    "errors": ("LayerwiseError",),
+    "finetuning": ("FinetuneResult", "finetune"),
+    "nn.corruption": ("GaussianNoise", "Masking", "SaltAndPepper"),
+    "objectives": ("Autoencoder", "DenoisingAutoencoder"),
+    "plan": ("EarlyStopping", "InverseTime", "Linear"),
+    "pretraining": ("PretrainResult", "pretrain"),
+    "stack": ("Stack",),
+}
+
+
+def __getattr__(name: str) -> Any:
+    for home, names in _HOMES.items():
+        if name in names:
+            return getattr(import_module(f".{home}", __name__), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -21,6 +21,7 @@ from .plan import EarlyStopping, FinetunePlan, Schedule
 from .randomness import Randomness, as_seed
 from .recipe import check
 from .runs.folder import RunFolder, identity_of
+from .runs.start import start_alike
 from .training.device import exact_float32, moved, pick_device
 from .training.loop import Callback, Fitted, Surroundings, Validate, fit
 from .training.verbose import with_printing
@@ -167,6 +168,7 @@ def finetune(
     folder = None
     if run_dir is not None:
         folder = RunFolder.open(run_dir, resume, identity_of(plan, seed, rows, codes, *(held_out or ())))
+        start_alike(network, folder)
     around = Surroundings("finetune", Randomness(seed), folder, with_printing(callbacks, verbose))
     fitted = finetune_network(network, rows, codes, plan, around, device, held_out)
     return FinetuneResult(fitted.records, classes.tolist(), fitted.updates, fitted.seconds, fitted.best_update)

@@ -36,6 +36,11 @@ class InverseTime(Table):
     References
     ----------
     Bengio (2012), Practical recommendations for gradient-based training of deep architectures.
+
+    Examples
+    --------
+    >>> InverseTime(tau=1000).tau
+    1000
     """
 
     tau: Count
@@ -43,7 +48,13 @@ class InverseTime(Table):
 
 
 class Linear(Table):
-    r"""Falling in a straight line to 0 after the last of T updates: :math:`\epsilon_t = \epsilon_0 (1 - t / T)`."""
+    r"""Falling in a straight line to 0 after the last of T updates: :math:`\epsilon_t = \epsilon_0 (1 - t / T)`.
+
+    Examples
+    --------
+    >>> Linear().kind
+    'linear'
+    """
 
     kind: Literal["linear"] = "linear"
 
@@ -60,6 +71,11 @@ class EarlyStopping(Table):
     References
     ----------
     The Theano deep-learning tutorials' patience rule; Bengio (2012), section 3.1.3.
+
+    Examples
+    --------
+    >>> EarlyStopping(patience=5000).improvement
+    0.995
     """
 
     patience: Count | None = None

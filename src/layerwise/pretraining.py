@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from .data.batches import Batches, hold_out
 from .data.source import load_rows, open_source
-from .errors import DivergenceError, PlanError, RunError
+from .errors import PlanError
 from .nn.initialization import initialize
 from .nn.layers import Layer, cut
 from .nn.modes import evaluation, modes_kept
@@ -30,10 +30,12 @@ from .plan import EarlyStopping, PretrainPlan, Schedule
 from .randomness import Randomness, as_seed
 from .recipe import check
 from .runs.folder import RunFolder, identity_of
+from .runs.start import start_alike
 from .stack import BLOCK, Stack, encode, prepare
 from .training.curvature import automatic_rate
 from .training.device import exact_float32, moved, pick_device
-from .training.loop import Callback, Fitted, Fitting, Surroundings, fit
+from .training.fallbacks import fallbacks, fit_with_fallbacks
+from .training.loop import Callback, Surroundings
 from .training.verbose import with_printing
 
 if TYPE_CHECKING:
@@ -45,8 +47,6 @@ if TYPE_CHECKING:
 logger = logging.getLogger("layerwise")
 DEFAULTS = PretrainPlan()
 JUDGED_ROWS = 10_000  # rows on which a trained layer's reconstruction is measured
-RETRIES = 3  # an automatic learning rate that diverges is quartered this often
-WORSE = 1.5  # training that ends this many times above its first loss diverged; the noise of masks stays far below
 
 
 @dataclass(frozen=True)
@@ -219,7 +219,7 @@ def pretrain(
     folder = None
     if run_dir is not None:
         folder = RunFolder.open(run_dir, resume, identity_of(plan, seed, rows, held_out))
-        _start_alike(network, folder)
+        start_alike(network, folder)
     around = Surroundings("pretrain", Randomness(seed), folder, with_printing(callbacks, verbose))
     return pretrain_layers(network, rows, plan, around, device, held_out)
 
@@ -270,22 +270,6 @@ def _check(network: nn.Module, plan: PretrainPlan, rows: Tensor, held_out: Tenso
             codes = encode(layer, codes)
 
 
-def _start_alike(network: nn.Module, folder: RunFolder) -> None:
-    """Keep the weights a run starts from; a resumed run starts from them, whatever weights its network has."""
-    start = folder.checkpoint("pretrain/start")
-    saved = start.load()
-    if saved is None:
-        start.save(network.state_dict(), {})
-        return
-    try:
-        network.load_state_dict(saved.tensors)
-    except RuntimeError as error:
-        raise RunError(
-            f"the run in {folder.path} was started with another network: {error}",
-            "resume with the same modules, or choose another run folder",
-        ) from error
-
-
 def origins(network: nn.Module, layers: Sequence[Layer] = ()) -> dict[str, str]:
     """Say for each parameter whether it is pre-trained or initialised, and log it.
 
@@ -324,10 +308,10 @@ def _train(
     if rate == "auto":
         generator = torch.Generator(rows.device).manual_seed(fitting.randomness.seed("curvature"))
         highest = automatic_rate(learner, next(batches.epoch(0)), generator)
-        rates = [highest / 4**attempt for attempt in range(RETRIES + 1)]
+        rates = fallbacks(highest)
     else:
         rates = [float(rate)]
-    fitted, chosen = _fit(learner, batches, plan, rates, fitting)
+    fitted, chosen = fit_with_fallbacks(learner, batches, plan, rates, fitting)
     mean = rows.mean(0, dtype=torch.float64).to(checked.dtype).expand_as(checked)
     return Stage(
         number=number,
@@ -342,39 +326,6 @@ def _train(
         seconds=fitted.seconds,
         records=fitted.records,
     )
-
-
-def _fit(
-    learner: TrainedLayer, batches: Batches, plan: PretrainPlan, rates: Sequence[float], fitting: Fitting
-) -> tuple[Fitted, float]:
-    """Train with the first rate; where that diverges, start again with the next."""
-    start = {name: value.clone() for name, value in learner.state_dict().items()}
-    first = 0
-    if fitting.checkpoint and fitting.checkpoint.path.exists():
-        # a stage that is continued may have been stopped after it had gone over to a lower rate
-        begun = next((record["learning_rate"] for record in fitting.history.of(fitting.name)), rates[0])
-        first = min(range(len(rates)), key=lambda attempt: abs(rates[attempt] - begun))
-    for rate, lower in zip(rates[first:], [*rates[first + 1 :], None], strict=True):
-        try:
-            fitted = fit(learner, batches, plan, rate, fitting)
-            if lower is None or not _worse(fitted):
-                return fitted, rate
-            reason = f"{fitting.name}: training with rate {rate:.3g} ended in a higher loss than it began with"
-        except DivergenceError as error:
-            if lower is None:
-                raise
-            reason = error.message
-        logger.warning("%s; starting this stage again with learning rate %.3g", reason, lower)
-        learner.load_state_dict(start)
-        if fitting.checkpoint:
-            fitting.checkpoint.delete()
-    raise AssertionError("there is no learning rate to train with")
-
-
-def _worse(fitted: Fitted) -> bool:
-    """Say whether a fit went astray without a loss that is not finite, as where every ReLU has died."""
-    losses = [record["training_loss"] for record in fitted.records]
-    return bool(losses[-1] > WORSE * losses[0])
 
 
 def _loss(learner: TrainedLayer, rows: Tensor) -> float:

@@ -110,8 +110,8 @@ class Stack:
                 raise RunError(f"{folder} holds a stack of format {description['format']}, expected {FORMAT}")
             tensors = load_file(folder / "stack.safetensors")
             return cls(*_build(description["layers"], tensors))
-        except FileNotFoundError as error:
-            raise RunError(f"{folder} holds no stack: {error.filename} is missing", "give a folder of Stack.save") from error
+        except (FileNotFoundError, NotADirectoryError) as error:
+            raise RunError(f"{folder} holds no stack: {error}", "give a folder of Stack.save") from error
         except (SafetensorError, ValueError, KeyError, TypeError, AttributeError, RuntimeError) as error:
             if isinstance(error, RunError):
                 raise
@@ -181,10 +181,11 @@ def _describe(module: nn.Module) -> dict[str, Any]:
 def _build(description: list[dict[str, Any]], tensors: dict[str, Tensor]) -> tuple[list[Layer], list[Decoder]]:
     layers, decoders = [], []
     for number, item in enumerate(description):
-        dense = nn.utils.skip_init(
-            nn.Linear, item["features"], item["units"], bias=item["bias"], dtype=getattr(torch, item["dtype"])
+        dtype = getattr(torch, item["dtype"])
+        dense: nn.Linear = nn.utils.skip_init(  # type: ignore[no-untyped-call]
+            nn.Linear, item["features"], item["units"], bias=item["bias"], dtype=dtype
         )
-        layer = Layer(item["name"], _modules(item["preamble"]), dense, _modules(item["after"]))
+        layer = Layer(item["name"], _modules(item["preamble"]), dense, _modules(item["after"])).to(dtype)
         decoder = Decoder(dense, **item["decoder"])
         for part, module in (("layer", layer), ("decoder", decoder)):
             prefix = f"{number}.{part}."

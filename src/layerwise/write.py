@@ -79,7 +79,7 @@ def write_arrays(path: str | Path, arrays: Mapping[str, np.ndarray]) -> None:
 def write_tensors(path: str | Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str] | None = None) -> None:
     """Write named tensors as one safetensors file, atomically."""
     # copies, because safetensors refuses tensors that share memory: a module used twice has two names
-    ready = {name: tensor.detach().cpu().clone(memory_format=torch.contiguous_format) for name, tensor in tensors.items()}
+    ready = {k: v.detach().cpu().clone(memory_format=torch.contiguous_format) for k, v in tensors.items()}
     write_bytes(path, save(ready, metadata=dict(metadata or {})))
 
 

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from sklearn.datasets import load_digits
 
-from layerwise.cli import run
+from layerwise.cli.app import run
 
 SMALL = [
     "--budgets", "50,100", "--seeds", "3", "--set", "network.hidden_layer_sizes=[16]", "--set", "pretrain.epochs=2",
@@ -146,8 +146,22 @@ def test_the_version_and_the_help(capsys: pytest.CaptureFixture[str]) -> None:
 def test_signals_end_the_command_with_their_status_and_say_how_to_go_on(
     number: int, status: int, files: Path, tmp_path: Path
 ) -> None:
-    long = ["--set", "pretrain.epochs=100000", "--set", "network.hidden_layer_sizes=[16]", "--out", str(tmp_path / "run")]
-    command = [sys.executable, "-c", "from layerwise.cli import main; main()", "compare", str(files / "digits.h5"), *long]
+    long = [
+        "--set",
+        "pretrain.epochs=100000",
+        "--set",
+        "network.hidden_layer_sizes=[16]",
+        "--out",
+        str(tmp_path / "run"),
+    ]
+    command = [
+        sys.executable,
+        "-c",
+        "from layerwise.cli import main; main()",
+        "compare",
+        str(files / "digits.h5"),
+        *long,
+    ]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
     history = tmp_path / "run" / "history.jsonl"
     deadline = time.monotonic() + 60

@@ -57,9 +57,7 @@ def test_a_name_wins_over_the_path(write):
 
 def test_says_what_the_file_holds_when_several_fit(write):
     path = write(train__data=INPUTS, test__data=INPUTS)
-    with pytest.raises(
-        DataError, match=r"several data sets could be the inputs; it holds test/data \(4, 3\) float64"
-    ):
+    with pytest.raises(DataError, match=r"several data sets could be the inputs; it holds test/data \(4, 3\) float64"):
         open_source(path)
 
 
@@ -73,9 +71,7 @@ def test_says_what_the_file_holds_when_none_fits(write):
 @pytest.mark.parametrize("wrong", ["dat", "trian/data", "train/dta"])
 def test_hints_at_the_nearest_name(write, wrong):
     path = write(train__data=INPUTS, label=LABELS)
-    with pytest.raises(
-        DataError, match=rf"no data set named '{wrong}'[^\n]*\nhint: did you mean 'train/data'"
-    ):
+    with pytest.raises(DataError, match=rf"no data set named '{wrong}'[^\n]*\nhint: did you mean 'train/data'"):
         open_source(path, name=wrong)
 
 

@@ -13,9 +13,7 @@ from layerwise.errors import DataError
 
 
 def load(labels, n_rows=None, **options):
-    return load_targets(
-        open_source(labels, kind="targets"), len(labels) if n_rows is None else n_rows, **options
-    )
+    return load_targets(open_source(labels, kind="targets"), len(labels) if n_rows is None else n_rows, **options)
 
 
 @pytest.mark.parametrize(

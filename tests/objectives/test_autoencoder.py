@@ -173,9 +173,7 @@ def test_updates_are_those_of_sgd_by_hand(momentum, bias_rate, l2):
     """Five updates: L2 on weights only, the biases' step multiplied by bias_rate, velocity v = m v + g."""
     rows, weight, bias, back_bias = setting()
     learner = learner_of(Autoencoder(loss="cross_entropy"), rows, weight, bias, back_bias)
-    step = AutogradStep(
-        learner, TrainingPlan(epochs=1, batch_size=ROWS, momentum=momentum, bias_rate=bias_rate, l2=l2)
-    )
+    step = AutogradStep(learner, TrainingPlan(epochs=1, batch_size=ROWS, momentum=momentum, bias_rate=bias_rate, l2=l2))
     values = [weight.copy(), bias.copy(), back_bias.copy()]
     speeds = [np.zeros_like(value) for value in values]
     for update in range(5):

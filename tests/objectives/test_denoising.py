@@ -80,5 +80,5 @@ def test_noise_differs_between_draws_and_rows():
 def test_defaults_and_positional_corruption():
     assert DenoisingAutoencoder().corruption == Masking(0.25)
     assert DenoisingAutoencoder(GaussianNoise(0.2)).corruption == GaussianNoise(0.2)
-    with pytest.raises(Exception, match="Unexpected positional|positional"):
+    with pytest.raises(Exception, match="positional"):
         DenoisingAutoencoder(Masking(), "squared")

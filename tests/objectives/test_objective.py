@@ -26,10 +26,9 @@ from layerwise.training.loop import Fitting, fit
 NOISES = [Masking(0.25), GaussianNoise(0.1), SaltAndPepper(0.1)]
 WEIGHTS = [{"tied": True}, {"tied": True, "tied_gradient": "encoder"}, {"tied": False}]
 LOSSES = [
-    {},
+    {},  # cross-entropy and sigmoid on these rows
     {"loss": "squared", "decoder": "linear"},
     {"loss": "squared", "decoder": "sigmoid"},
-    {"loss": "cross_entropy", "decoder": "sigmoid"},
 ]
 OBJECTIVES = [
     make(**weights, **loss)
@@ -198,7 +197,7 @@ def test_is_a_frozen_value_that_survives_json(objective):
 
     adapter = TypeAdapter(AnyObjective)
     assert adapter.validate_json(adapter.dump_json(objective)) == objective
-    with pytest.raises(Exception, match="frozen|cannot assign"):
+    with pytest.raises(Exception, match="cannot assign"):
         objective.tied = False
 
 
@@ -206,9 +205,14 @@ def test_is_a_frozen_value_that_survives_json(objective):
 @pytest.mark.parametrize(
     ("words", "low", "high", "message"),
     [
-        ({"loss": "cross_entropy"}, -1.5, 1.0, r"layer 'top': inputs run from -1.5 to 1, expected \[0, 1\] for cross-entropy"),
-        ({"decoder": "sigmoid", "loss": "squared"}, 0.0, 2.0, r"inputs run from 0 to 2, expected \[0, 1\] for a sigmoid"),
-        ({"decoder": "linear", "loss": "cross_entropy"}, 0.0, 1.0, "layer 'top': cross-entropy with a linear decoder"),
+        (
+            {"loss": "cross_entropy"},
+            -1.5,
+            1.0,
+            r"layer 'top': inputs run from -1.5 to 1, expected .* for cross-entropy",
+        ),
+        ({"decoder": "sigmoid", "loss": "squared"}, 0.0, 2.0, r"inputs run from 0 to 2, expected .* for a sigmoid"),
+        ({"decoder": "linear", "loss": "cross_entropy"}, 0.0, 1.0, "'top': cross-entropy with a linear decoder"),
     ],
 )
 def test_refusals_name_layer_range_and_cure(kind, words, low, high, message):

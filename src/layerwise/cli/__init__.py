@@ -1,85 +1,17 @@
-"""The command: one short file per verb; here the entry and what every verb does with errors and signals."""
+"""The command: one short file per verb."""
 
 from __future__ import annotations
 
-import signal
+import os
 import sys
-from types import FrameType
-from typing import Annotated
-
-import typer
-
-from ..errors import LayerwiseError
-from .compare import compare
-
-app = typer.Typer(
-    name="layerwise",
-    help="Greedy layer-wise pre-training, and an honest measure of whether it helps on your data.",
-    no_args_is_help=True,
-    add_completion=False,
-    rich_markup_mode=None,
-)
-app.command()(compare)
-
-
-class Terminated(BaseException):
-    """The process was asked to end."""
-
-
-def _version(wanted: bool) -> None:
-    if wanted:
-        from .. import __version__
-
-        typer.echo(f"layerwise {__version__}")
-        raise typer.Exit
-
-
-Version = Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")]
-
-
-@app.callback()
-def _options(version: Version = False) -> None:
-    """Greedy layer-wise pre-training, and an honest measure of whether it helps on your data."""
 
 
 def main() -> None:
     """Run the command: exit 0 when the work is done, 2 on bad input, 130 and 143 on signals."""
+    # OpenMP's threads wait for each other by spinning. Where another process takes a core, an update of two threads then
+    # takes fifteen times as long; waiting asleep costs next to nothing on an idle machine. OpenMP reads this when torch
+    # is imported, which happens below: `import layerwise` alone imports nothing.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    from .app import run
+
     sys.exit(run(sys.argv[1:]))
-
-
-def run(arguments: list[str]) -> int:
-    """Run the command with these arguments and return its exit status."""
-    before = signal.signal(signal.SIGTERM, _terminate)
-    try:
-        status = int(app(arguments, standalone_mode=False) or 0)
-        if status == 130:  # typer has caught the interrupt itself
-            raise KeyboardInterrupt
-        return status
-    except LayerwiseError as error:
-        _complain(error.message, error.hint)
-        return 2
-    except (KeyboardInterrupt, typer.Abort):
-        _complain("stopped by an interrupt", "repeat the command with --resume to go on")
-        return 130
-    except Terminated:
-        _complain("stopped by a signal to terminate", "repeat the command with --resume to go on")
-        return 143
-    except Exception as error:
-        if not hasattr(error, "format_message"):
-            raise
-        # a usage error: typer has vendored click since 0.20, so there is no one class to name
-        verb = f" {arguments[0]}" if arguments and not arguments[0].startswith("-") else ""
-        _complain(error.format_message().rstrip("."), f"layerwise{verb} --help lists what there is")
-        return 2
-    finally:
-        signal.signal(signal.SIGTERM, before)
-
-
-def _terminate(number: int, frame: FrameType | None) -> None:
-    raise Terminated
-
-
-def _complain(message: str, hint: str) -> None:
-    print(f"error: {message}", file=sys.stderr)
-    if hint:
-        print(f"hint: {hint}", file=sys.stderr)

@@ -9,14 +9,7 @@ from typing import Annotated
 
 import typer
 
-from ..comparison.compare import open_run, run_comparison
-from ..comparison.estimate import estimate
-from ..comparison.experiment import Experiment
-from ..comparison.rows import gather_files
 from ..errors import PlanError
-from ..recipe import read_recipe
-from .progress import watching
-from .summary import print_plan, print_results
 
 Data = Annotated[str | None, typer.Argument(help="HDF5 file, file.h5::dataset, or a text file listing HDF5 files.")]
 Target = Annotated[str | None, typer.Option(help="Data set of the labels, or a file of its own.")]
@@ -48,6 +41,15 @@ def compare(
 
     Without DATA it runs on the MNIST that comes with the package.
     """
+    # imported here, because they bring torch: the help and a misspelt option should not wait for it
+    from ..comparison.compare import open_run, run_comparison
+    from ..comparison.estimate import estimate
+    from ..comparison.experiment import Experiment
+    from ..comparison.rows import gather_files
+    from ..recipe import read_recipe
+    from .progress import watching
+    from .summary import print_plan, print_results
+
     overrides = list(settings or [])
     values = {
         "data.inputs": data, "data.targets": target, "data.test": _number(test), "compare.budgets": _budgets(budgets),

@@ -103,7 +103,7 @@ def best_epoch(errors: np.ndarray) -> tuple[int, float]:
     Examples
     --------
     >>> best_epoch(np.array([9.0, 5.0, 9.0, 6.0, 6.0, 6.0, 6.0]))
-    (7, 6.0)
+    (6, 6.0)
     """
     half = WINDOW // 2
     smooth = [float(np.mean(errors[max(0, k - half) : k + half + 1])) for k in range(len(errors))]

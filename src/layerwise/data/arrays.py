@@ -50,9 +50,7 @@ def as_array(x: Any, name: str) -> np.ndarray:
     """Return what was handed in as a NumPy array, without a copy where that is possible."""
     if isinstance(x, torch.Tensor):
         if x.layout is not torch.strided:
-            raise DataError(
-                f"{name}: found a sparse tensor, expected dense rows", "convert it with .to_dense()"
-            )
+            raise DataError(f"{name}: found a sparse tensor, expected dense rows", "convert it with .to_dense()")
         x = x.detach().cpu()
         # NumPy has no bfloat16; float32 holds each of its values exactly.
         return np.asarray((x.float() if x.dtype is torch.bfloat16 else x).numpy())
@@ -61,9 +59,7 @@ def as_array(x: Any, name: str) -> np.ndarray:
             f"{name}: found a sparse matrix, which this version cannot read yet", "convert it with .toarray()"
         )
     if np.ma.is_masked(x):
-        raise DataError(
-            f"{name}: found a masked array with masked entries", "fill them first, with x.filled(value)"
-        )
+        raise DataError(f"{name}: found a masked array with masked entries", "fill them first, with x.filled(value)")
     try:
         array = np.asarray(x)
         if array.dtype.kind == "U" and isinstance(x, (list, tuple)):

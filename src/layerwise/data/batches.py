@@ -51,19 +51,13 @@ class Batches:
     (2, [3, 4])
     """
 
-    def __init__(
-        self, inputs: Tensor, targets: Tensor | None, batch_size: int, randomness: Randomness
-    ) -> None:
+    def __init__(self, inputs: Tensor, targets: Tensor | None, batch_size: int, randomness: Randomness) -> None:
         if batch_size < 1:
-            raise PlanError(
-                f"batch_size is {batch_size}, expected 1 or more", "give the number of rows per update"
-            )
+            raise PlanError(f"batch_size is {batch_size}, expected 1 or more", "give the number of rows per update")
         if len(inputs) == 0:
             raise DataError("there are no rows to train on", "give at least one row")
         if targets is not None and len(targets) != len(inputs):
-            raise DataError(
-                f"targets have {len(targets)} rows, inputs have {len(inputs)}", "give one target per row"
-            )
+            raise DataError(f"targets have {len(targets)} rows, inputs have {len(inputs)}", "give one target per row")
         self.inputs = inputs
         self.targets = targets
         self.batch_size = batch_size
@@ -91,9 +85,7 @@ class Batches:
         for update in range(start, self.per_epoch):
             last = self.rows if update == self.per_epoch - 1 else (update + 1) * self.batch_size
             rows = order[update * self.batch_size : last]
-            targets = (
-                None if self.targets is None else self.targets.index_select(0, rows.to(self.targets.device))
-            )
+            targets = None if self.targets is None else self.targets.index_select(0, rows.to(self.targets.device))
             yield Batch(self.inputs.index_select(0, rows), targets)
 
 

@@ -68,9 +68,7 @@ class Hdf5Source:
         except OSError as error:
             raise damaged(self.path, error) from error
         except UnicodeDecodeError as error:
-            raise DataError(
-                f"{self.name}: text that is not UTF-8", "write the labels as UTF-8 or numbers"
-            ) from error
+            raise DataError(f"{self.name}: text that is not UTF-8", "write the labels as UTF-8 or numbers") from error
 
 
 def split_path(text: str) -> tuple[str, str | None]:
@@ -92,9 +90,7 @@ def is_hdf5(path: Path) -> bool:
 
 def damaged(path: Path, error: Exception) -> DataError:
     """Return the error for a file that says it is HDF5 but cannot be read."""
-    return DataError(
-        f"{path}: this HDF5 file cannot be read: {error}", "it may be cut short or in use; copy it again"
-    )
+    return DataError(f"{path}: this HDF5 file cannot be read: {error}", "it may be cut short or in use; copy it again")
 
 
 def find_dataset(path: Path, name: str | None, kind: Kind) -> str:
@@ -133,9 +129,7 @@ def _find(file: h5py.File, path: Path, name: str | None, kind: Kind) -> str:
             )
         group = found
         prefix = str(group.name).strip("/") + "/"
-        held = {
-            full: dataset for full, dataset in held.items() if group.name == "/" or full.startswith(prefix)
-        }
+        held = {full: dataset for full, dataset in held.items() if group.name == "/" or full.startswith(prefix)}
     for usual in CONVENTIONAL[kind]:
         if isinstance(group.get(usual), h5py.Dataset):
             return str(group[usual].name).lstrip("/")

@@ -85,9 +85,7 @@ def open_source(x: Any, *, name: str | None = None, kind: Kind = "inputs") -> So
     else:
         source = x if isinstance(x, Source) else ArraySource(x, kind)
         if name is not None:
-            raise DataError(
-                f"{kind}: name={name!r} chooses a data set of a file, but rows were given", "leave it out"
-            )
+            raise DataError(f"{kind}: name={name!r} chooses a data set of a file, but rows were given", "leave it out")
     _check(source, kind)
     return source
 
@@ -101,9 +99,7 @@ def _open_path(text: str, name: str | None, kind: Kind) -> Source:
         if is_list_file(path):
             return ListFileSource(path, name or own, kind)
     except (OSError, UnicodeDecodeError) as error:
-        raise DataError(
-            f"{path} cannot be read: {error}", "check that it is text and that you may read it"
-        ) from error
+        raise DataError(f"{path} cannot be read: {error}", "check that it is text and that you may read it") from error
     raise DataError(
         f"{path} is neither an HDF5 file nor a list of HDF5 files",
         "write the rows with h5py, for example file['data'] = inputs; file['label'] = labels",
@@ -129,9 +125,7 @@ def _check_file(path: Path) -> None:
         near = nearest(path.name, (item.name for item in folder.iterdir()))
         raise DataError(
             f"{path} does not exist",
-            f"did you mean {folder / near}?"
-            if near
-            else f"nothing in {folder.absolute()} has a name like it",
+            f"did you mean {folder / near}?" if near else f"nothing in {folder.absolute()} has a name like it",
         )
     if path.suffix.lower() in NOT_YET:
         raise DataError(
@@ -173,9 +167,7 @@ def _check(source: Source, kind: Kind) -> None:
         raise DataError(f"{name} holds {what} ({dtype}), expected numbers", cure)
 
 
-def load_rows(
-    source: Source, *, dtype: torch.dtype = torch.float32, scale: float | None = None
-) -> torch.Tensor:
+def load_rows(source: Source, *, dtype: torch.dtype = torch.float32, scale: float | None = None) -> torch.Tensor:
     """Read all rows of a source into one tensor, block by block.
 
     Parameters
@@ -204,9 +196,7 @@ def load_rows(
     [[0.0, 1.0], [0.20000000298023224, 0.4000000059604645]]
     """
     if scale is not None and not (math.isfinite(scale) and scale > 0):
-        raise DataError(
-            f"scale is {scale!r}, expected a number above 0", "leave it out to keep the values as they are"
-        )
+        raise DataError(f"scale is {scale!r}, expected a number above 0", "leave it out to keep the values as they are")
     rows = torch.empty(source.shape, dtype=dtype)
     # NumPy has neither bfloat16 nor a quick float16; those go by way of float32.
     between = np.float64 if dtype is torch.float64 else np.float32

@@ -13,9 +13,7 @@ from .source import Source
 UNLABELLED = -1
 
 
-def load_targets(
-    source: Source, n_rows: int, *, classes: np.ndarray | None = None
-) -> tuple[torch.Tensor, np.ndarray]:
+def load_targets(source: Source, n_rows: int, *, classes: np.ndarray | None = None) -> tuple[torch.Tensor, np.ndarray]:
     """Read one label per row and number the classes.
 
     Labels are whole numbers (of any type), truth values or text. -1, NaN and None mark rows without a label.
@@ -57,9 +55,7 @@ def load_targets(
             "for one-hot rows give labels.argmax(axis=1)",
         )
     if shape[0] != n_rows:
-        raise DataError(
-            f"{name} has {shape[0]} labels, the inputs have {n_rows} rows", "give one label per row"
-        )
+        raise DataError(f"{name} has {shape[0]} labels, the inputs have {n_rows} rows", "give one label per row")
     try:
         values, labelled = _values(source.read(0, n_rows).reshape(-1), name)
     except UnicodeDecodeError as error:
@@ -67,9 +63,7 @@ def load_targets(
             f"{name}: a label is not UTF-8 text: {error}", "write the labels as UTF-8 or numbers"
         ) from error
     if not labelled.any() and classes is None:
-        raise DataError(
-            f"{name}: no row is labelled", "-1, NaN and None mark rows without a label; label at least one"
-        )
+        raise DataError(f"{name}: no row is labelled", "-1, NaN and None mark rows without a label; label at least one")
     if classes is None:
         classes = np.unique(values[labelled])
         if classes.dtype.kind == "i" and classes.tolist() == [1] and not labelled.all():
@@ -86,9 +80,7 @@ def load_targets(
 def _codes(values: np.ndarray, labelled: np.ndarray, classes: np.ndarray, name: str) -> np.ndarray:
     position = {value: code for code, value in enumerate(classes.tolist())}
     distinct, inverse = np.unique(values[labelled], return_inverse=True)
-    codes = np.array([position.get(value, UNLABELLED) for value in distinct.tolist()], dtype=np.int64)[
-        inverse
-    ]
+    codes = np.array([position.get(value, UNLABELLED) for value in distinct.tolist()], dtype=np.int64)[inverse]
     if (codes == UNLABELLED).any():
         row = int(np.flatnonzero(labelled)[np.flatnonzero(codes == UNLABELLED)[0]])
         found = values[row].item()
@@ -111,16 +103,12 @@ def _values(raw: np.ndarray, name: str) -> tuple[np.ndarray, np.ndarray]:
     if raw.dtype.kind in "bU":
         return raw, np.ones(raw.shape, dtype=bool)
     if raw.dtype.kind == "u" and raw.size and raw.max() > np.iinfo(np.int64).max:
-        raise DataError(
-            f"{name}: a label does not fit 64 bits with sign: {raw.max()}", "number the classes from 0"
-        )
+        raise DataError(f"{name}: a label does not fit 64 bits with sign: {raw.max()}", "number the classes from 0")
     if raw.dtype.kind in "iu":
         return raw.astype(np.int64), raw.astype(np.int64) != UNLABELLED
     if raw.dtype.kind == "f":
         return _from_floats(raw, name)
-    raise DataError(
-        f"{name} holds {raw.dtype}, expected whole numbers or text", "give one class label per row"
-    )
+    raise DataError(f"{name} holds {raw.dtype}, expected whole numbers or text", "give one class label per row")
 
 
 def _from_floats(raw: np.ndarray, name: str) -> tuple[np.ndarray, np.ndarray]:
@@ -155,9 +143,7 @@ def _from_objects(raw: np.ndarray, name: str) -> tuple[np.ndarray, np.ndarray]:
             )
     if kept and isinstance(kept[0][1], str):
         return np.array([item if here else "" for item, here in zip(items, labelled, strict=True)]), labelled
-    plain = np.array(
-        [item if here else np.nan for item, here in zip(items, labelled, strict=True)], dtype=np.float64
-    )
+    plain = np.array([item if here else np.nan for item, here in zip(items, labelled, strict=True)], dtype=np.float64)
     return _from_floats(plain, name)
 
 

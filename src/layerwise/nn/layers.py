@@ -36,16 +36,15 @@ class Layer(nn.Module):
     name : str
         Name of the dense module in the network, as in its ``state_dict``.
     preamble : sequence of nn.Module
-        Modules without parameters that stand before the first dense module (``nn.Flatten`` ...); empty for later layers.
+        Modules without parameters that stand before the first dense module (``nn.Flatten`` ...); empty for later
+        layers.
     linear : nn.Linear
         The dense module.
     after : sequence of nn.Module
         What follows it, up to the next dense module.
     """
 
-    def __init__(
-        self, name: str, preamble: Sequence[nn.Module], linear: nn.Linear, after: Sequence[nn.Module]
-    ) -> None:
+    def __init__(self, name: str, preamble: Sequence[nn.Module], linear: nn.Linear, after: Sequence[nn.Module]) -> None:
         super().__init__()
         self.name = name
         self.preamble = nn.Sequential(*preamble)
@@ -154,7 +153,8 @@ def _refuse_parameters(name: str, module: nn.Module) -> None:
 
 
 def _is_head(layer: Layer) -> bool:
-    activations = [m for m in layer.after if not isinstance(m, (nn.Dropout, nn.modules.batchnorm._BatchNorm, nn.Identity))]
+    silent = (nn.Dropout, nn.modules.batchnorm._BatchNorm, nn.Identity)
+    activations = [module for module in layer.after if not isinstance(module, silent)]
     return not activations or isinstance(activations[0], _OUTPUTS)
 
 

@@ -55,6 +55,4 @@ class DenoisingAutoencoder:
 
     def build(self, layer: Layer, facts: FeatureFacts) -> AutoencoderLearner:
         """Build the learner of a layer from what is known of its inputs."""
-        return AutoencoderLearner(
-            layer, facts, self.loss, self.decoder, self.tied, self.tied_gradient, self.corruption
-        )
+        return AutoencoderLearner(layer, facts, self.loss, self.decoder, self.tied, self.tied_gradient, self.corruption)

@@ -40,17 +40,17 @@ def automatic_rate(learner: nn.Module, batch: Batch, generator: Generator) -> fl
     """
     parameters = [p for p in learner.parameters() if p.requires_grad]
     learner.train()
+    curvature = 0.0
     with torch.enable_grad(), buffers_kept(learner):
         loss = learner.loss(batch, generator)  # type: ignore[operator]
         gradients = torch.autograd.grad(loss, parameters, create_graph=True)
-    direction = [torch.randn(p.shape, generator=generator, device=p.device).to(p.dtype) for p in parameters]
-    curvature = 0.0
-    for _ in range(ITERATIONS):
-        norm = math.sqrt(sum(float(d.square().sum()) for d in direction))
-        if norm == 0.0 or not math.isfinite(norm):
-            break
-        direction = [d / norm for d in direction]
-        product = sum((g * d).sum() for g, d in zip(gradients, direction, strict=True))
-        direction = list(torch.autograd.grad(product, parameters, retain_graph=True))  # type: ignore[arg-type]
-        curvature = math.sqrt(sum(float(d.square().sum()) for d in direction))
+        direction = [torch.randn(p.shape, generator=generator, device=p.device).to(p.dtype) for p in parameters]
+        for _ in range(ITERATIONS):
+            norm = math.sqrt(sum(float(d.square().sum()) for d in direction))
+            if norm == 0.0 or not math.isfinite(norm):
+                break
+            direction = [d / norm for d in direction]
+            product = sum((g * d).sum() for g, d in zip(gradients, direction, strict=True))
+            direction = list(torch.autograd.grad(product, parameters, retain_graph=True))  # type: ignore[arg-type]
+            curvature = math.sqrt(sum(float(d.square().sum()) for d in direction))
     return SAFETY / curvature if curvature > 0.0 else SAFETY

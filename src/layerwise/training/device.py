@@ -1,8 +1,9 @@
 """Where the arithmetic runs, and by which exact float32 route.
 
-PyTorch multiplies float32 matrices on the CPU by MKL or by oneDNN. On AMD processors with AVX-512, oneDNN is about twice
-as fast with the same float32 accuracy; torch routes products there when bfloat16 is *allowed*, which oneDNN uses only where
-the processor has AMX tiles. So the route is chosen by what the processor is, and never taken on one with AMX.
+PyTorch multiplies float32 matrices on the CPU by MKL or by oneDNN. On AMD processors with AVX-512, oneDNN is about
+twice as fast with the same float32 accuracy; torch routes products there when bfloat16 is *allowed*, which oneDNN uses
+only where the processor has AMX tiles. So the route is chosen by what the processor is, and never taken on one with
+AMX.
 """
 
 from __future__ import annotations

@@ -112,9 +112,7 @@ class Fitted:
     best_update: int | None = None
 
 
-def fit(
-    learner: nn.Module, batches: Batches, plan: TrainingPlan, learning_rate: float, fitting: Fitting
-) -> Fitted:
+def fit(learner: nn.Module, batches: Batches, plan: TrainingPlan, learning_rate: float, fitting: Fitting) -> Fitted:
     """Train a learner, in place.
 
     Parameters
@@ -169,7 +167,8 @@ class _Run:
             with _own_global_generator(self.device):
                 self._train(fresh=saved is None)
             self._finish()
-        best = self.patience.best_update if self.patience and self.best else None
+        self.learner.eval()
+        best = self.patience.best_update if self.patience and math.isfinite(self.patience.best) else None
         return Fitted(self.update, self.seconds, self.fitting.history.of(self.fitting.name), best)
 
     def _train(self, fresh: bool) -> None:
@@ -305,7 +304,6 @@ class _Run:
     def _finish(self) -> None:
         if self.best:
             self.learner.load_state_dict(self.best)
-        self.learner.eval()
         if self.fitting.checkpoint is not None:
             self._save(done=True)
 

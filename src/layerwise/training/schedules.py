@@ -23,8 +23,8 @@ def rate_at(schedule: InverseTime | Linear | None, rate: float, update: int, tot
     --------
     >>> rate_at(InverseTime(tau=100), 0.1, 50, 1000), rate_at(InverseTime(tau=100), 0.1, 200, 1000)
     (0.1, 0.05)
-    >>> rate_at(Linear(), 0.1, 250, 1000)
-    0.075
+    >>> rate_at(Linear(), 0.8, 250, 1000)
+    0.6000000000000001
     """
     match schedule:
         case InverseTime(tau=tau):

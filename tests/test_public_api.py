@@ -1,0 +1,131 @@
+"""The names that stay: what the package exports, how each is called, and that each shows an example."""
+
+from __future__ import annotations
+
+import inspect
+from importlib.metadata import version
+from typing import Any
+
+import pytest
+
+import layerwise as lw
+
+NAMES = {
+    "Autoencoder", "Comparison", "DenoisingAutoencoder", "EarlyStopping", "FinetuneResult", "GaussianNoise",
+    "InverseTime", "LayerwiseError", "Linear", "Masking", "PretrainResult", "SaltAndPepper", "Stack", "__version__",
+    "compare", "finetune", "load_mnist", "open_source", "pretrain",
+}  # fmt: skip
+WITHOUT_EXAMPLE = {"Comparison", "FinetuneResult", "PretrainResult"}  # made by functions that show one
+# Positional arguments, then those by name, in order. What a later issue adds goes between them.
+CONTRACT: dict[str, tuple[list[str], list[str]]] = {
+    "pretrain": (
+        ["network", "inputs"],
+        ["objective", "layers", "epochs", "batch_size", "learning_rate", "optimizer", "momentum", "schedule", "l2",
+         "initializer", "validation", "early_stopping", "device", "random_state", "run_dir", "resume", "callbacks",
+         "verbose"],
+    ),
+    "finetune": (
+        ["network", "inputs", "targets"],
+        ["epochs", "batch_size", "learning_rate", "optimizer", "momentum", "schedule", "l2", "head_first", "freeze",
+         "validation", "early_stopping", "device", "random_state", "run_dir", "resume", "callbacks", "verbose"],
+    ),
+    "compare": (
+        ["inputs", "targets"],
+        ["network", "objective", "budgets", "headline", "test", "seeds", "min_gain", "tune", "baselines",
+         "random_state", "run_dir", "resume", "verbose"],
+    ),
+    "open_source": (["x"], []),
+    "load_mnist": ([], []),
+    "Masking": (["rate"], []),
+    "GaussianNoise": (["std"], []),
+    "SaltAndPepper": (["rate"], []),
+    "Autoencoder": ([], ["loss", "decoder", "tied", "tied_gradient"]),
+    "DenoisingAutoencoder": (["corruption"], ["loss", "decoder", "tied", "tied_gradient"]),
+}  # fmt: skip
+DEFAULTS: dict[str, dict[str, Any]] = {
+    "pretrain": {
+        "objective": lw.DenoisingAutoencoder(), "layers": "auto", "epochs": 15, "batch_size": 100,
+        "learning_rate": "auto", "optimizer": "sgd", "momentum": 0.0, "schedule": None, "l2": 0.0, "initializer": None,
+        "validation": None, "early_stopping": None, "device": "auto", "random_state": None, "run_dir": None,
+        "resume": False, "callbacks": (), "verbose": 0,
+    },
+    "compare": {
+        "network": (1000, 1000), "budgets": "auto", "headline": None, "test": 0.2, "seeds": 5, "min_gain": 0.5,
+        "tune": True, "baselines": "auto", "random_state": 0, "run_dir": None, "resume": False, "verbose": 0,
+    },
+    "finetune": {"freeze": (), "head_first": 0},
+    "Masking": {"rate": 0.25},
+    "GaussianNoise": {"std": 0.1},
+    "SaltAndPepper": {"rate": 0.1},
+    "Autoencoder": {"loss": "auto", "decoder": "auto", "tied": True, "tied_gradient": "full"},
+    "DenoisingAutoencoder": {"corruption": lw.Masking(0.25), "loss": "auto", "decoder": "auto", "tied": True},
+}  # fmt: skip
+
+
+def parameters(name: str) -> dict[str, inspect.Parameter]:
+    found = inspect.signature(getattr(lw, name)).parameters
+    return {key: value for key, value in found.items() if key != "self"}
+
+
+def test_exactly_these_names_are_exported() -> None:
+    assert set(lw.__all__) == NAMES
+    assert len(lw.__all__) == len(NAMES)
+    assert lw.__all__ == sorted(lw.__all__)
+    assert all(hasattr(lw, name) for name in NAMES)
+
+
+def test_the_version_is_that_of_the_installed_package() -> None:
+    assert lw.__version__ == version("layerwise")
+
+
+@pytest.mark.parametrize("name", sorted(NAMES - {"__version__"}))
+def test_each_has_a_docstring_of_its_own_with_an_example(name: str) -> None:
+    value = getattr(lw, name)
+    text = value.__doc__ or ""
+    assert len(text.splitlines()[0]) > 10 and not text.startswith(f"{name}("), "a dataclass's own docstring"
+    if name not in WITHOUT_EXAMPLE:
+        _, section, example = (inspect.getdoc(value) or "").partition("Examples\n--------\n")
+        assert section and ">>>" in example
+
+
+@pytest.mark.parametrize("name", sorted(CONTRACT))
+def test_arguments_and_their_order(name: str) -> None:
+    positional, by_name = CONTRACT[name]
+    found = parameters(name)
+    kinds = inspect.Parameter
+    first = [key for key, value in found.items() if value.kind is kinds.POSITIONAL_OR_KEYWORD]
+    rest = [key for key, value in found.items() if value.kind is kinds.KEYWORD_ONLY]
+    assert first[: len(positional)] == positional
+    assert first[len(positional) :] in ([], ["kind"])  # the objectives' and corruptions' tag in a recipe
+    assert [key for key in rest if key in by_name] == by_name
+
+
+@pytest.mark.parametrize("name", sorted(DEFAULTS))
+def test_defaults(name: str) -> None:
+    found = parameters(name)
+    assert {key: found[key].default for key in DEFAULTS[name]} == DEFAULTS[name]
+
+
+def test_corruptions_take_their_number_by_position() -> None:
+    assert lw.Masking(0.4) == lw.Masking(rate=0.4) != lw.Masking()
+    assert lw.GaussianNoise(0.4).std == 0.4 and lw.SaltAndPepper(0.4).rate == 0.4
+    assert lw.DenoisingAutoencoder(lw.Masking(0.4)).corruption == lw.Masking(0.4)
+
+
+@pytest.mark.parametrize("name", ["encode", "decode", "reconstruct", "save", "load", "depth"])
+def test_the_stack_has_its_methods(name: str) -> None:
+    assert inspect.getdoc(getattr(lw.Stack, name))
+
+
+def test_results_have_the_attributes_of_the_contract() -> None:
+    fields = {kind: set(kind.__dataclass_fields__) for kind in (lw.PretrainResult, lw.FinetuneResult, lw.Comparison)}
+    assert fields[lw.PretrainResult] >= {"history", "stack", "parameters"}
+    assert fields[lw.FinetuneResult] >= {"history"}
+    assert fields[lw.Comparison] >= {"verdict", "results", "run_dir"}
+
+
+def test_every_error_of_the_package_is_a_layerwise_error() -> None:
+    from layerwise import errors
+
+    kinds = [value for value in vars(errors).values() if isinstance(value, type) and issubclass(value, Exception)]
+    assert len(kinds) >= 6 and all(issubclass(kind, lw.LayerwiseError) for kind in kinds)

@@ -1,0 +1,247 @@
+"""The stack: codes and reconstructions as written out by hand, and a folder that loads without running code."""
+
+from __future__ import annotations
+
+import json
+import pickle
+
+import pytest
+import torch
+from torch import nn
+
+from layerwise.errors import DataError, NetworkError, PlanError, RunError
+from layerwise.nn.decoder import Decoder
+from layerwise.nn.layers import cut
+from layerwise.stack import BLOCK, MODULES, Stack
+
+
+def randomised(module: nn.Module) -> nn.Module:
+    generator = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for parameter in module.parameters():
+            parameter.copy_(torch.randn(parameter.shape, generator=generator))
+    return module
+
+
+def network() -> nn.Sequential:
+    return randomised(
+        nn.Sequential(
+            nn.Flatten(), nn.Dropout(0.3), nn.Linear(6, 5), nn.BatchNorm1d(5), nn.Sigmoid(), nn.Dropout(0.5),
+            nn.Linear(5, 4), nn.Tanh(), nn.Linear(4, 2),
+        )
+    )  # fmt: skip
+
+
+def stack_of(net: nn.Sequential) -> Stack:
+    first, second = cut(net)
+    with torch.no_grad():
+        net[3].running_mean.copy_(torch.arange(5.0) / 10)
+        net[3].running_var.copy_(torch.arange(1.0, 6.0))
+    one = Decoder(first.linear, output="sigmoid")
+    two = Decoder(second.linear, tied=False, gradient="full")
+    randomised(two)
+    return Stack([first, second], [randomised(one), two])
+
+
+def rows(count: int = 9) -> torch.Tensor:
+    return torch.rand(count, 6, generator=torch.Generator().manual_seed(1))
+
+
+def test_codes_and_reconstructions_by_hand():
+    net = network()
+    stack, inputs = stack_of(net), rows()
+    normal = (inputs @ net[2].weight.T + net[2].bias - net[3].running_mean) / (net[3].running_var + 1e-5).sqrt()
+    first = torch.sigmoid(normal * net[3].weight + net[3].bias)
+    second = torch.tanh(first @ net[6].weight.T + net[6].bias)
+    below = second @ stack.decoders[1].weight + stack.decoders[1].bias
+    back = torch.sigmoid(below @ net[2].weight + stack.decoders[0].bias)
+    close = torch.testing.assert_close
+    close(stack.encode(inputs), second.detach())
+    close(stack.encode(inputs, 1), first.detach())
+    close(stack.encode(inputs, 0), inputs)
+    close(stack.decode(second), back.detach())
+    close(stack.reconstruct(inputs), back.detach())
+    close(stack.reconstruct(inputs, 1), torch.sigmoid(first @ net[2].weight + stack.decoders[0].bias).detach())
+    close(stack.reconstruct(inputs, 0), inputs)
+    assert stack.depth == 2
+    assert not stack.encode(inputs).requires_grad
+
+
+def test_evaluation_mode_whatever_the_networks_mode_which_stays():
+    net = network().train()
+    stack = stack_of(net)
+    assert torch.equal(stack.encode(rows()), stack.encode(rows())), "no dropout"
+    assert all(module.training for module in net)
+
+
+def test_images_are_flattened_by_the_preamble():
+    stack = stack_of(network())
+    assert torch.equal(stack.encode(rows().reshape(9, 1, 2, 3)), stack.encode(rows()))
+
+
+def test_more_rows_than_a_block():
+    stack, many = stack_of(network()), rows(BLOCK + 3)
+    found = stack.encode(many)
+    torch.testing.assert_close(found[-5:], stack.encode(many[-5:]))
+    assert len(found) == BLOCK + 3
+
+
+@pytest.mark.parametrize("depth", [-1, 3])
+@pytest.mark.parametrize("verb", ["encode", "decode", "reconstruct"])
+def test_depth_out_of_range(verb, depth):
+    with pytest.raises(PlanError, match=f"depth is {depth}, the stack has 2 layers") as caught:
+        getattr(stack_of(network()), verb)(rows(), depth)
+    assert "0 to 2" in caught.value.hint
+
+
+def test_rows_that_do_not_fit():
+    with pytest.raises(DataError, match=r"layer '2' takes rows of 6 features, found shape \(5,\) a row"):
+        stack_of(network()).encode(torch.zeros(3, 5))
+    with pytest.raises(DataError, match="no rows to encode"):
+        stack_of(network()).encode(torch.zeros(0, 6))
+
+
+@pytest.mark.parametrize("count", [1, 7, 64])
+def test_saved_and_loaded_at_any_number_of_rows(tmp_path, count):
+    stack = stack_of(network())
+    stack.save(tmp_path / "model")
+    loaded = Stack.load(tmp_path / "model")
+    inputs = rows(count)
+    for depth in (0, 1, 2):
+        assert torch.equal(loaded.encode(inputs, depth), stack.encode(inputs, depth))
+        assert torch.equal(loaded.reconstruct(inputs, depth), stack.reconstruct(inputs, depth))
+    assert [layer.name for layer in loaded.layers] == ["2", "6"]
+    assert [(d.tied, d.gradient, d.output) for d in loaded.decoders] == [
+        (True, "full", "sigmoid"),
+        (False, "full", "linear"),
+    ]
+    with torch.no_grad():
+        loaded.layers[0].linear.weight.zero_()
+    assert not loaded.decoders[0].activation(torch.ones(1, 5)).sub(loaded.decoders[0].bias).any(), "tied still"
+
+
+def test_loading_draws_nothing_global_and_keeps_precision(tmp_path):
+    stack_of(network()).save(tmp_path)
+    double = stack_of(network())
+    for module in (*double.layers, *double.decoders):
+        module.double()
+    double.save(tmp_path / "double")
+    before = torch.random.get_rng_state()
+    assert Stack.load(tmp_path).encode(rows()).dtype == torch.float32
+    assert Stack.load(tmp_path / "double").encode(rows()).dtype == torch.float64
+    assert torch.equal(torch.random.get_rng_state(), before)
+
+
+BETWEEN = {
+    "LeakyReLU": nn.LeakyReLU(0.3), "ELU": nn.ELU(0.7), "Dropout": nn.Dropout(0.1), "Flatten": nn.Flatten(1),
+    "BatchNorm1d": nn.BatchNorm1d(3, eps=0.1, affine=False),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_every_known_module_comes_back(tmp_path, name):
+    module = BETWEEN.get(name) or getattr(nn, name)()
+    net = randomised(nn.Sequential(nn.Linear(6, 3, bias=False), module, nn.Identity(), nn.Linear(3, 2)))
+    (layer,) = cut(net, ["0"])
+    stack = Stack([layer], [Decoder(layer.linear)])
+    stack.save(tmp_path)
+    assert torch.equal(Stack.load(tmp_path).encode(rows() - 0.5), stack.encode(rows() - 0.5))
+
+
+class Custom(nn.Module):
+    def forward(self, inputs):
+        return inputs
+
+
+class Sigmoid(nn.Sigmoid):
+    """A user's module with the name of a known one."""
+
+
+@pytest.mark.parametrize("module", [Custom(), Sigmoid(), nn.Softmax(1)])
+def test_modules_that_would_have_to_run_code_are_refused(tmp_path, module):
+    (layer,) = cut(nn.Sequential(nn.Linear(6, 3), module, nn.Linear(3, 2)), ["0"])
+    with pytest.raises(NetworkError, match=f"module of type {type(module).__name__} cannot be saved"):
+        Stack([layer], [Decoder(layer.linear)]).save(tmp_path / "model")
+    assert not (tmp_path / "model").exists(), "nothing half-written"
+
+
+@pytest.mark.parametrize("missing", ["stack.json", "stack.safetensors"])
+def test_a_missing_file_is_named(tmp_path, missing):
+    stack_of(network()).save(tmp_path)
+    (tmp_path / missing).unlink()
+    with pytest.raises(RunError, match=f"holds no stack: .*{missing}"):
+        Stack.load(tmp_path)
+
+
+def test_no_folder_and_a_file_for_a_folder(tmp_path):
+    (tmp_path / "file").write_text("")
+    for path in (tmp_path / "nothing", tmp_path / "file"):
+        with pytest.raises(RunError, match="holds no stack"):
+            Stack.load(path)
+
+
+def edited(change):
+    def edit(folder):
+        path = folder / "stack.json"
+        description = json.loads(path.read_text())
+        path.write_text(json.dumps(change(description)))
+
+    return edit
+
+
+def layer_with(**words):
+    return edited(lambda d: {**d, "layers": [{**d["layers"][0], **words}, *d["layers"][1:]]})
+
+
+DAMAGE = {
+    "junk json": lambda folder: (folder / "stack.json").write_text("{"),
+    "binary json": lambda folder: (folder / "stack.json").write_bytes(b"\xff\xfe\x00"),
+    "list": edited(lambda d: [d]),
+    "no layers": edited(lambda d: {"format": 1}),
+    "wrong width": layer_with(units=7),
+    "odd type": layer_with(dtype="load"),
+    "no such type": layer_with(dtype="float99"),
+    "missing key": layer_with(after=[{"module": "LeakyReLU"}]),
+    "odd decoder": layer_with(decoder={"tied": False, "gradient": "full", "output": "linear"}),
+    "cut tensors": lambda folder: (folder / "stack.safetensors").write_bytes(
+        (folder / "stack.safetensors").read_bytes()[:-9]
+    ),
+    "pickled tensors": lambda folder: torch.save({}, folder / "stack.safetensors"),
+    "empty tensors": lambda folder: (folder / "stack.safetensors").write_bytes(b""),
+}
+
+
+@pytest.mark.parametrize("kind", DAMAGE)
+def test_damage_is_a_run_error(tmp_path, kind):
+    stack_of(network()).save(tmp_path)
+    DAMAGE[kind](tmp_path)
+    with pytest.raises(RunError, match="holds a damaged stack"):
+        Stack.load(tmp_path)
+
+
+def test_another_format_and_unknown_modules(tmp_path):
+    stack_of(network()).save(tmp_path)
+    edited(lambda d: {**d, "format": 2})(tmp_path)
+    with pytest.raises(RunError, match="a stack of format 2, expected 1"):
+        Stack.load(tmp_path)
+    edited(lambda d: {**d, "format": 1})(tmp_path)
+    layer_with(after=[{"module": "Module"}])(tmp_path)
+    with pytest.raises(RunError, match="unknown module 'Module'"):
+        Stack.load(tmp_path)
+
+
+def test_loading_never_unpickles(tmp_path, monkeypatch):
+    stack_of(network()).save(tmp_path)
+
+    def refuse(*arguments, **words):
+        raise AssertionError("unpickled")
+
+    for owner, name in [(pickle, "load"), (pickle, "loads"), (pickle, "Unpickler"), (torch, "load")]:
+        monkeypatch.setattr(owner, name, refuse)
+    assert Stack.load(tmp_path).depth == 2
+
+
+def test_a_stack_needs_a_decoder_for_each_layer(tmp_path):
+    stack = stack_of(network())
+    with pytest.raises(ValueError, match="shorter"):
+        Stack(stack.layers, stack.decoders[:1]).save(tmp_path)
