@@ -1,7 +1,8 @@
-"""Draw the two pictures of the Mocha tutorial, training loss and test accuracy against updates, from run folders.
+r"""Draw the two pictures of the Mocha tutorial, training loss and test accuracy against updates, from run folders.
 
     layerwise compare --recipe mocha-tutorial --set finetune.epochs=17 --out runs/mocha-early
-    layerwise compare --recipe mocha-tutorial --set finetune.epochs=17 --set network.initializer=xavier --out runs/mocha-fixed
+    layerwise compare --recipe mocha-tutorial --set finetune.epochs=17 --set network.initializer=xavier \\
+        --out runs/mocha-fixed
     python examples/tutorial_pictures.py runs/mocha-early runs/mocha-fixed docs/images
 
 Needs matplotlib (the extra ``docs``).
@@ -36,7 +37,7 @@ def _accuracy(line: dict[str, float]) -> float | None:
     return None if error is None else 1 - error / 100
 
 
-def curve(run: Path, arm: str, value) -> tuple[list[int], list[float]]:  # noqa: ANN001
+def curve(run: Path, arm: str, value) -> tuple[list[int], list[float]]:
     """Return the updates and values of one arm's fine-tuning."""
     lines = [json.loads(line) for line in (run / "history.jsonl").read_text().splitlines()]
     points = [

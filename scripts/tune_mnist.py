@@ -1,6 +1,6 @@
 """How the recipe `mnist` was chosen: candidates compared on training rows alone.
 
-The last 10,000 of MNIST's training rows stand in for test rows; labels and pre-training rows come from the first 50,000.
+The last 10,000 of MNIST's training rows stand in for test rows; all other rows come from the first 50,000.
 MNIST's own test rows are not read.
 
     python scripts/tune_mnist.py runs/tuning

@@ -11,7 +11,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -221,7 +221,9 @@ def pretrain(
         folder = RunFolder.open(run_dir, resume, identity_of(plan, seed, rows, held_out))
         start_alike(network, folder)
     around = Surroundings("pretrain", Randomness(seed), folder, with_printing(callbacks, verbose))
-    return pretrain_layers(network, rows, plan, around, device, held_out)
+    result = pretrain_layers(network, rows, plan, around, device, held_out)
+    log_origins(network, result.parameters)
+    return result
 
 
 def pretrain_layers(
@@ -271,7 +273,7 @@ def _check(network: nn.Module, plan: PretrainPlan, rows: Tensor, held_out: Tenso
 
 
 def origins(network: nn.Module, layers: Sequence[Layer] = ()) -> dict[str, str]:
-    """Say for each parameter whether it is pre-trained or initialised, and log it.
+    """Say for each parameter whether it is pre-trained or initialised.
 
     Examples
     --------
@@ -280,14 +282,17 @@ def origins(network: nn.Module, layers: Sequence[Layer] = ()) -> dict[str, str]:
     ['pre-trained', 'pre-trained', 'initialised', 'initialised']
     """
     trained = {id(parameter) for layer in layers for parameter in layer.parameters() if parameter.requires_grad}
-    found = {
+    return {
         name: "pre-trained" if id(parameter) in trained else "initialised"
         for name, parameter in network.named_parameters()
     }
-    shapes = {name: "x".join(map(str, parameter.shape)) for name, parameter in network.named_parameters()}
-    for name, origin in found.items():
-        logger.info("parameter %s (%s): %s", name, shapes[name], origin)
-    return found
+
+
+def log_origins(network: nn.Module, found: Mapping[str, str], arm: str = "") -> None:
+    """Log a line for each parameter, the head's included, that says pre-trained or initialised."""
+    of = f"{arm}: " if arm else ""
+    for name, parameter in network.named_parameters():
+        logger.info("%sparameter %s (%s): %s", of, name, "x".join(map(str, parameter.shape)), found[name])
 
 
 def _train(

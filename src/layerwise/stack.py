@@ -182,7 +182,7 @@ def _build(description: list[dict[str, Any]], tensors: dict[str, Tensor]) -> tup
     layers, decoders = [], []
     for number, item in enumerate(description):
         dtype = getattr(torch, item["dtype"])
-        dense: nn.Linear = nn.utils.skip_init(  # type: ignore[no-untyped-call]
+        dense: nn.Linear = nn.utils.skip_init(
             nn.Linear, item["features"], item["units"], bias=item["bias"], dtype=dtype
         )
         layer = Layer(item["name"], _modules(item["preamble"]), dense, _modules(item["after"])).to(dtype)

@@ -13,7 +13,7 @@ import torch
 from conftest import small_plan
 
 from layerwise.comparison import arms
-from layerwise.comparison.experiment import ARMS, Experiment, Measured
+from layerwise.comparison.experiment import Experiment, Measured
 from layerwise.comparison.results import results_of
 from layerwise.comparison.rows import Rows
 from layerwise.errors import DataError, PlanError
@@ -182,9 +182,11 @@ def test_a_resumed_comparison_repeats_nothing(digits: Rows, tmp_path: Path) -> N
 
 def test_the_run_says_what_was_pre_trained(digits: Rows, tmp_path: Path) -> None:
     measured = run(small_plan(compare={"seeds": 1}), digits, tmp_path / "run")
+    hidden, head = ("0.weight", "0.bias"), ("2.weight", "2.bias")
     assert measured.parameters == {
-        "0.weight": "pre-trained", "0.bias": "pre-trained", "2.weight": "initialised", "2.bias": "initialised",
-    }  # fmt: skip
+        "pretrained": dict.fromkeys(hidden, "pre-trained") | dict.fromkeys(head, "initialised"),
+        "random": dict.fromkeys(hidden + head, "initialised"),
+    }
 
 
 @pytest.mark.parametrize(

@@ -138,15 +138,11 @@ def duration(seconds: float) -> str:
 
 
 class _Lines(logging.Handler):
-    """Log lines above the bar; the same line, as every seed would repeat it, only once."""
+    """Log lines above the bar."""
 
     def __init__(self, console: Console) -> None:
         super().__init__(logging.INFO)
         self.console = console
-        self.said: set[str] = set()
 
     def emit(self, record: logging.LogRecord) -> None:
-        text = record.getMessage()
-        if text not in self.said:
-            self.said.add(text)
-            self.console.print(text, highlight=False, markup=False, soft_wrap=True)
+        self.console.print(record.getMessage(), highlight=False, markup=False, soft_wrap=True)

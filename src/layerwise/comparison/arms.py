@@ -12,7 +12,7 @@ from ..finetuning import finetune_network, predict_outputs
 from ..nn.initialization import initialize_output_bias
 from ..nn.layers import build_network, dense_modules
 from ..plan import FinetunePlan, NetworkPlan, Plan
-from ..pretraining import PretrainResult, pretrain_layers
+from ..pretraining import PretrainResult, log_origins, origins, pretrain_layers
 from ..randomness import Randomness
 from ..training.loop import Surroundings
 from .convergence import Curve
@@ -35,6 +35,15 @@ class Starts:
     random: nn.Sequential
     modern: nn.Sequential
     pretraining: PretrainResult | None
+
+    def parameters(self) -> dict[str, dict[str, str]]:
+        """Return and log, for each parameter of both arms, whether it is pre-trained or initialised."""
+        found = {"random": origins(self.random), "pretrained": origins(self.pretrained)}
+        if self.pretraining is not None:
+            found["pretrained"] = self.pretraining.parameters
+        for arm, network in (("pretrained", self.pretrained), ("random", self.random)):
+            log_origins(network, found[arm], f"{arm} arm")
+        return found
 
     def network(self, arm: str, codes: Tensor) -> nn.Sequential:
         """Return a copy of an arm's network, its output bias set from the labels it will be trained on."""

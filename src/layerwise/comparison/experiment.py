@@ -44,7 +44,7 @@ class Measured:
     tuning: list[dict[str, Any]] = field(default_factory=list)
     stages: list[list[Stage]] = field(default_factory=list)
     pretraining_seconds: list[float] = field(default_factory=list)
-    parameters: dict[str, str] = field(default_factory=dict)
+    parameters: dict[str, dict[str, str]] = field(default_factory=dict)
     monitored: int = 0
     monitored_on: str = ""
 
@@ -94,11 +94,12 @@ class Experiment:
 
     def _seed(self, seed: int, around: Surroundings, measured: Measured) -> None:
         start = starts(self.plan, self.rows, around, self.device)
+        if seed == 0:
+            measured.parameters = start.parameters()
         if start.pretraining is not None:
             measured.stages.append(start.pretraining.history)
             if seed == 0:
                 self._keep_pictures(start, around)
-                measured.parameters = start.pretraining.parameters
         seconds = sum(stage.seconds for stage in measured.stages[-1]) if start.pretraining else 0.0
         measured.pretraining_seconds.append(seconds)
         drawn = nested_budgets(self.rows.codes, self.budgets, around.randomness)

@@ -236,5 +236,5 @@ def build_network(
 
 def _undrawn(features: int, units: int) -> nn.Linear:
     # nn.Linear itself would draw from torch's global generator
-    module: nn.Linear = nn.utils.skip_init(nn.Linear, features, units)  # type: ignore[no-untyped-call]
+    module: nn.Linear = nn.utils.skip_init(nn.Linear, features, units)
     return module

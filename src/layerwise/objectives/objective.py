@@ -54,7 +54,7 @@ class FeatureFacts:
         total = torch.zeros(features.shape[1], dtype=torch.float64, device=features.device)
         square = torch.zeros_like(total)
         low, high = float("inf"), float("-inf")
-        for block in features.split(4096):  # type: ignore[no-untyped-call]
+        for block in features.split(4096):
             low, high = min(low, float(block.min())), max(high, float(block.max()))
             wide = block.double()
             total += wide.sum(0)

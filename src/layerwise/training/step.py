@@ -62,7 +62,7 @@ class AutogradStep:
         """Make one update; return the loss before it, detached."""
         self.optimizer.zero_grad(set_to_none=True)
         loss: Tensor = self.learner.loss(batch, generator)  # type: ignore[operator]
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         self.optimizer.step()
         self.learner.after_update()  # type: ignore[operator]
         return loss.detach()
