@@ -164,7 +164,7 @@ def finetune(
         held_codes, _ = load_targets(open_source(validation[1], kind="targets"), len(held_rows), classes=classes)
         held_out = held_rows[held_codes >= 0], held_codes[held_codes >= 0]
     device = pick_device(device)
-    _check(network, rows, codes, plan, held_out)
+    check_finetuning(network, rows, codes, plan, held_out)
     folder = None
     if run_dir is not None:
         folder = RunFolder.open(run_dir, resume, identity_of(plan, seed, rows, codes, *(held_out or ())))
@@ -241,7 +241,7 @@ def predict_outputs(network: nn.Module, rows: Tensor) -> Tensor:
     return torch.cat(blocks)
 
 
-def _check(
+def check_finetuning(
     network: nn.Module, rows: Tensor, codes: Tensor, plan: FinetunePlan, held_out: tuple[Tensor, Tensor] | None
 ) -> None:
     """Find what would stop fine-tuning half-way before any file is written."""

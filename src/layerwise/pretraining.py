@@ -215,7 +215,7 @@ def pretrain(
     elif validation is not None:
         held_out = load_rows(open_source(validation))
     device = pick_device(device)
-    _check(network, plan, rows, held_out)
+    check_pretraining(network, plan, rows, held_out)
     folder = None
     if run_dir is not None:
         folder = RunFolder.open(run_dir, resume, identity_of(plan, seed, rows, held_out))
@@ -257,7 +257,7 @@ def pretrain_layers(
     return PretrainResult(history, stack, origins(network, layers))
 
 
-def _check(network: nn.Module, plan: PretrainPlan, rows: Tensor, held_out: Tensor | None) -> None:
+def check_pretraining(network: nn.Module, plan: PretrainPlan, rows: Tensor, held_out: Tensor | None) -> None:
     """Find what would stop the greedy procedure half-way before any layer is trained or any file written."""
     layers = cut(network, plan.layers)
     if plan.objective is None:

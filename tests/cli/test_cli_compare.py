@@ -120,6 +120,11 @@ BAD = {
     "unknown option": (["digits.h5", "--sed", "3"], "--sed"),
     "test fraction": (["digits.h5", "--test", "1.5"], "data.test"),
     "set without value": (["digits.h5", "--set", "pretrain.epochs"], "is not KEY=VALUE"),
+    "an objective for one layer": (
+        ["digits.h5", "--set", 'pretrain.objective=["denoising"]'],
+        "1 objectives for 2 layers",
+    ),
+    "freezing what is not there": (["digits.h5", "--set", 'finetune.freeze=["layer1"]'], "freeze names 'layer1'"),
     "early stopping": (["digits.h5", "--set", "finetune.early_stopping.patience=10"], "finetune.early_stopping is set"),
 }  # fmt: skip
 

@@ -11,8 +11,10 @@ import torch
 from torch import Tensor
 
 from ..errors import PlanError
+from ..finetuning import check_finetuning
+from ..nn.layers import build_network
 from ..plan import Plan
-from ..pretraining import Stage
+from ..pretraining import Stage, check_pretraining
 from ..randomness import Randomness
 from ..runs.folder import RunFolder
 from ..stack import Stack
@@ -80,8 +82,20 @@ class Experiment:
                 f"headline is {self.headline}, which is not one of the label budgets {list(self.budgets)}",
                 "name one of the budgets: the verdict is about it",
             )
+        self._check_plan()
         asked_baselines = plan.compare.baselines
         self.baselines = ALL_BASELINES if asked_baselines == "auto" else asked_baselines
+
+    def _check_plan(self) -> None:
+        """Find settings that do not fit the network before anything is trained."""
+        plan, rows = self.plan, self.rows
+        network = build_network(
+            rows.inputs.shape[1], outputs=len(rows.classes), randomness=Randomness(0), **dict(plan.network)
+        )
+        labelled = (rows.codes >= 0).nonzero().flatten()[:1]
+        if plan.pretrain.objective is not None:
+            check_pretraining(network, plan.pretrain, rows.inputs[:1], None)
+        check_finetuning(network, rows.inputs[labelled], rows.codes[labelled], plan.finetune, None)
 
     def run(self, folder: RunFolder, callbacks: Sequence[Callback] = ()) -> Measured:
         """Measure every seed, budget and arm; what a resumed folder holds is not repeated."""
