@@ -19,18 +19,24 @@ import layerwise as lw
 
 Settings = dict[str, dict[str, Any]]
 BASE: Settings = {
-    "network": {"input_dropout": 0.2, "dropout": 0.5},
-    "pretrain": {"epochs": 6, "learning_rate": 0.1, "schedule": {"kind": "linear"}},
+    "network": {"activation": "relu", "input_dropout": 0.2, "dropout": 0.5},
+    "pretrain": {"epochs": 6, "learning_rate": (0.02, 0.005), "schedule": {"kind": "linear"}},
     "finetune": {"epochs": 80},
+    "compare": {"learning_rates": (0.01, 0.02, 0.04)},
+}
+SIGMOID: Settings = {
+    "network": {"activation": "sigmoid"},
+    "pretrain": {"learning_rate": 0.1},
+    "compare": {"learning_rates": (0.05, 0.1, 0.2)},
 }
 MASKING = lw.DenoisingAutoencoder(lw.Masking(0.4))
 CANDIDATES: dict[str, tuple[Any, Settings]] = {
-    "as shipped: masking 0.4, 6 epochs": (MASKING, {}),
+    "as shipped: ReLU, masking 0.4, 6 epochs": (MASKING, {}),
+    "sigmoid": (MASKING, SIGMOID),
     "masking 0.25": (lw.DenoisingAutoencoder(lw.Masking(0.25)), {}),
-    "Gaussian noise 0.4": (lw.DenoisingAutoencoder(lw.GaussianNoise(0.4)), {}),
-    "10 epochs": (MASKING, {"pretrain": {"epochs": 10}}),
+    "12 epochs": (MASKING, {"pretrain": {"epochs": 12}}),
+    "learning rate auto": (MASKING, {"pretrain": {"learning_rate": "auto"}}),
     "no dropout": (MASKING, {"network": {"input_dropout": 0.0, "dropout": 0.0}}),
-    "ReLU, learning rate auto": (MASKING, {"network": {"activation": "relu"}, "pretrain": {"learning_rate": "auto"}}),
 }
 
 
@@ -51,7 +57,7 @@ def main(out: str) -> None:
                 budgets=[1000],
                 seeds=1,
                 baselines=[],
-                learning_rates=(0.05, 0.1, 0.2),
+                learning_rates=settings["compare"]["learning_rates"],
                 settings=settings,
                 run_dir=folder,
                 resume=folder.exists(),

@@ -38,7 +38,9 @@ def budgets(summary: Summary) -> Table:
     if all(row.p_value is None for row in ordered):
         shown -= 2
     else:
-        caption += " The p-values are of the paired t-test, corrected by Holm\u2019s method at the other budgets."
+        caption += (
+            " The p-values belong to the intervals; beside the headline they are corrected by Holm\u2019s method."
+        )
     strong = frozenset(index for index, row in enumerate(ordered) if row.labels == summary.results.headline)
     return Table(caption, columns[:shown], tuple(row[:shown] for row in rows), strong)
 
