@@ -22,12 +22,11 @@ BASE: Settings = {
     "network": {"activation": "relu", "input_dropout": 0.2, "dropout": 0.5},
     "pretrain": {"epochs": 6, "learning_rate": (0.02, 0.005), "schedule": {"kind": "linear"}},
     "finetune": {"epochs": 80},
-    "compare": {"learning_rates": (0.01, 0.02, 0.04)},
 }
+RATES = {"relu": (0.01, 0.02, 0.04), "sigmoid": (0.05, 0.1, 0.2)}
 SIGMOID: Settings = {
     "network": {"activation": "sigmoid"},
     "pretrain": {"learning_rate": 0.1},
-    "compare": {"learning_rates": (0.05, 0.1, 0.2)},
 }
 MASKING = lw.DenoisingAutoencoder(lw.Masking(0.4))
 CANDIDATES: dict[str, tuple[Any, Settings]] = {
@@ -57,7 +56,7 @@ def main(out: str) -> None:
                 budgets=[1000],
                 seeds=1,
                 baselines=[],
-                learning_rates=settings["compare"]["learning_rates"],
+                learning_rates=RATES[settings["network"]["activation"]],
                 settings=settings,
                 run_dir=folder,
                 resume=folder.exists(),

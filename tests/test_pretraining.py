@@ -485,3 +485,21 @@ def test_the_network_can_be_copied_and_trained_afterwards() -> None:
     copied = copy.deepcopy(network)
     copied(inputs()).sum().backward()
     assert all(parameter.grad is not None for parameter in copied.parameters())
+
+
+def test_what_stands_before_the_first_layer_is_passed_once():
+    """A preamble that is not idempotent: the second layer must learn from the codes that the network itself makes."""
+
+    class Halve(nn.Module):
+        def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+            return inputs / 2
+
+    generator = torch.Generator().manual_seed(0)
+    rows = torch.rand(60, 6, generator=generator)
+    network = nn.Sequential(Halve(), nn.Linear(6, 5), nn.Sigmoid(), nn.Linear(5, 4), nn.Sigmoid(), nn.Linear(4, 2))
+    twin = nn.Sequential(*[copy.deepcopy(module) for module in list(network)[1:]])
+    settings = {"epochs": 3, "learning_rate": 0.05, "random_state": 0}
+    lw.pretrain(network, rows, **settings)
+    lw.pretrain(twin, rows / 2, **settings)
+    for mine, other in zip(network.parameters(), twin.parameters(), strict=True):
+        assert torch.equal(mine, other)

@@ -18,11 +18,11 @@ from .errors import DataError, NetworkError, PlanError, nearest
 from .nn.layers import dense_modules
 from .nn.modes import evaluation, modes_kept
 from .plan import EarlyStopping, FinetunePlan, Schedule
-from .randomness import Randomness, as_seed
+from .randomness import Randomness
 from .recipe import check
-from .runs.folder import RunFolder, identity_of
+from .runs.folder import RunFolder, identity_of, seed_of
 from .runs.start import start_alike
-from .training.device import exact_float32, moved, pick_device
+from .training.device import exact_float32, matmul_route, moved, pick_device, processor
 from .training.loop import Callback, Fitted, Surroundings, Validate, fit
 from .training.verbose import with_printing
 
@@ -146,7 +146,7 @@ def finetune(
     names = FinetunePlan.model_fields.keys()
     given = {key: value for key, value in locals().items() if key in names}
     plan = check(FinetunePlan, given, "finetune")
-    seed = as_seed(random_state)
+    seed = seed_of(random_state, run_dir, resume)
     rows = load_rows(open_source(inputs))
     codes, classes = load_targets(open_source(targets, kind="targets"), len(rows))
     rows, codes = rows[codes >= 0], codes[codes >= 0]
@@ -167,7 +167,8 @@ def finetune(
     check_finetuning(network, rows, codes, plan, held_out)
     folder = None
     if run_dir is not None:
-        folder = RunFolder.open(run_dir, resume, identity_of(plan, seed, rows, codes, *(held_out or ())))
+        folder = RunFolder.open(run_dir, resume, identity_of(plan, seed, rows, codes, *(held_out or ())), seed)
+        folder.write_environment(matmul_route(), processor()[1])
         start_alike(network, folder)
     around = Surroundings("finetune", Randomness(seed), folder, with_printing(callbacks, verbose))
     fitted = finetune_network(network, rows, codes, plan, around, device, held_out)

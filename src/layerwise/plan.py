@@ -151,14 +151,16 @@ class FinetunePlan(TrainingPlan):
 class DataPlan(Table):
     """The table ``[data]``: where the rows are.
 
-    ``inputs``, ``targets`` and ``test`` are files that `layerwise.open_source` takes (``file.h5::name`` names a data
-    set), or "mnist". ``test`` may be a fraction of the labelled rows instead. ``scale`` divides every input; "auto"
-    divides 8-bit pixels by 255 and leaves everything else as it is.
+    ``inputs``, ``targets``, ``test`` and ``test_targets`` are files that `layerwise.open_source` takes
+    (``file.h5::name`` names a data set). ``inputs`` may be "mnist", ``targets`` the name of a data set in the file of
+    inputs, and ``test`` a fraction of the labelled rows. ``scale`` divides every input; "auto" divides 8-bit pixels by
+    255 and leaves everything else as it is.
     """
 
     inputs: str = "mnist"
     targets: str | None = None
     test: Annotated[float, Field(gt=0.0, lt=1.0)] | str = 0.2
+    test_targets: str | None = None
     scale: Literal["auto"] | Positive = "auto"
 
 

@@ -27,13 +27,13 @@ from .nn.layers import Layer, cut
 from .nn.modes import evaluation, modes_kept
 from .objectives.objective import FeatureFacts, LayerLearner, Objective
 from .plan import EarlyStopping, PretrainPlan, Schedule
-from .randomness import Randomness, as_seed
+from .randomness import Randomness
 from .recipe import check
-from .runs.folder import RunFolder, identity_of
+from .runs.folder import RunFolder, identity_of, seed_of
 from .runs.start import start_alike
 from .stack import BLOCK, Stack, encode, prepare
 from .training.curvature import automatic_rate
-from .training.device import exact_float32, moved, pick_device
+from .training.device import exact_float32, matmul_route, moved, pick_device, processor
 from .training.fallbacks import fallbacks, fit_with_fallbacks
 from .training.loop import Callback, Surroundings
 from .training.verbose import with_printing
@@ -206,7 +206,7 @@ def pretrain(
     names = PretrainPlan.model_fields.keys()
     given = {key: value for key, value in locals().items() if key in names}
     plan = check(PretrainPlan, given, "pretrain")
-    seed = as_seed(random_state)
+    seed = seed_of(random_state, run_dir, resume)
     rows = load_rows(open_source(inputs))
     held_out = None
     if isinstance(validation, float):
@@ -218,7 +218,8 @@ def pretrain(
     check_pretraining(network, plan, rows, held_out)
     folder = None
     if run_dir is not None:
-        folder = RunFolder.open(run_dir, resume, identity_of(plan, seed, rows, held_out))
+        folder = RunFolder.open(run_dir, resume, identity_of(plan, seed, rows, held_out), seed)
+        folder.write_environment(matmul_route(), processor()[1])
         start_alike(network, folder)
     around = Surroundings("pretrain", Randomness(seed), folder, with_printing(callbacks, verbose))
     result = pretrain_layers(network, rows, plan, around, device, held_out)
@@ -244,11 +245,11 @@ def pretrain_layers(
         precision = next(network.parameters()).dtype
         features = [rows.to(place, precision)] + ([] if held_out is None else [held_out.to(place, precision)])
         for number, (layer, objective, rate) in enumerate(zip(layers, objectives, rates, strict=True), 1):
-            features = [prepare(layer, part) for part in features]
+            prepared = [prepare(layer, part) for part in features]
             if plan.initializer:
                 initialize(layer.linear, plan.initializer, around.randomness.generator("weights", number))
-            learner: TrainedLayer = objective.build(layer, FeatureFacts.of(features[0])).to(place)
-            history.append(_train(learner, features, objective.kind, rate, plan, number, around))
+            learner: TrainedLayer = objective.build(layer, FeatureFacts.of(prepared[0])).to(place)
+            history.append(_train(learner, prepared, objective.kind, rate, plan, number, around))
             features = [encode(layer, part) for part in features]
             learners.append(learner)
     for learner in learners:
@@ -266,6 +267,8 @@ def check_pretraining(network: nn.Module, plan: PretrainPlan, rows: Tensor, held
     _one_each(plan.learning_rate, layers, "learning rates")
     if plan.early_stopping and held_out is None:
         raise PlanError("early_stopping needs rows to validate on", "set validation=0.1, or give held-out rows")
+    first = plan.objective[0] if isinstance(plan.objective, tuple) else plan.objective
+    first.build(layers[0], FeatureFacts.of(prepare(layers[0], rows)))  # refuses inputs out of the decoder's range
     for part in [rows] if held_out is None else [rows, held_out]:
         codes = part[:1]
         for layer in layers:

@@ -92,7 +92,7 @@ def read_recipe(recipe: str | Path, overrides: Sequence[str] = ()) -> Plan:
     file = shipped().get(str(recipe), Path(recipe))
     try:
         values = tomllib.loads(file.read_text())
-    except (FileNotFoundError, IsADirectoryError) as error:
+    except OSError as error:
         near = nearest(str(recipe), shipped())
         cure = f"did you mean {near!r}? " if near else ""
         raise PlanError(

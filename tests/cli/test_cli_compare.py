@@ -36,6 +36,8 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write("digits.h5", inputs, labels)
     write("train.h5", inputs[:1200], labels[:1200])
     write("test.h5", inputs[1200:], labels[1200:])
+    write("wide.h5", inputs * 16, labels)
+    (folder / "arrays.toml").write_text('[data]\ninputs = "arrays"\n')
     holed = inputs.copy()
     holed[7, 3] = np.nan
     write("nan.h5", holed, labels)
@@ -124,6 +126,16 @@ BAD = {
         ["digits.h5", "--set", 'pretrain.objective=["denoising"]'],
         "1 objectives for 2 layers",
     ),
+    "one row a class": (["digits.h5", "--budgets", "10"], "a label budget of 10 has one row of each class"),
+    "one row a batch": (["digits.h5", "--set", "finetune.batch_size=1"], "batch normalisation cannot train on one row"),
+    "an initialiser for one arm": (["digits.h5", "--set", "pretrain.initializer=glorot"], "both arms must start"),
+    "a loss the rows forbid": (
+        ["wide.h5", "--set", 'pretrain.objective={kind="autoencoder", loss="cross_entropy"}'],
+        "inputs run from 0 to 16, expected [0, 1]",
+    ),
+    "test rows for mnist": (["--test", "0.3"], "which has its own labels and test rows"),
+    "a recipe of arrays": (["--recipe", "arrays.toml"], "arrays in Python"),
+    "a recipe below a file": (["digits.h5", "--recipe", "faults.toml/x"], "there is no recipe"),
     "freezing what is not there": (["digits.h5", "--set", 'finetune.freeze=["layer1"]'], "freeze names 'layer1'"),
     "early stopping": (["digits.h5", "--set", "finetune.early_stopping.patience=10"], "finetune.early_stopping is set"),
 }  # fmt: skip

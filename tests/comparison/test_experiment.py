@@ -16,7 +16,7 @@ from layerwise.comparison import arms
 from layerwise.comparison.experiment import Experiment, Measured
 from layerwise.comparison.results import results_of
 from layerwise.comparison.rows import Rows
-from layerwise.errors import DataError, PlanError
+from layerwise.errors import DataError, DivergenceError, PlanError
 from layerwise.plan import Plan
 from layerwise.randomness import Randomness
 from layerwise.runs.folder import RunFolder
@@ -176,7 +176,7 @@ def test_a_resumed_comparison_repeats_nothing(digits: Rows, tmp_path: Path) -> N
     one = run(plan, digits, tmp_path / "run")
     told: list[Any] = []
     two = Experiment(plan, digits).run(RunFolder.open(tmp_path / "run", True, "test"), [told.append])
-    assert told == []
+    assert all(progress.update == progress.updates and progress.record is None for progress in told)
     assert results_of(plan, digits, one) == results_of(plan, digits, two)
 
 
@@ -202,3 +202,17 @@ def test_budgets_that_do_not_fit_are_refused_before_anything_is_written(
 ) -> None:
     with pytest.raises(error, match=message):
         Experiment(small_plan(compare=compare), digits)
+
+
+def test_a_learning_rate_that_diverges_is_out_and_the_others_are_chosen_from(digits: Rows, tmp_path: Path) -> None:
+    tables = {"network": {"activation": "relu"}, "finetune": {"summary_every": 3, "epochs": 4}}
+    compare = {"budgets": (50,), "seeds": 1, "tune": True}
+    rows = replace(digits, inputs=digits.inputs * 1000, test_inputs=digits.test_inputs * 1000)
+    plan = small_plan(**tables, pretrain={"objective": "none"}, compare={**compare, "learning_rates": (1e-6, 1e6)})
+    measured = run(plan, rows, tmp_path / "run")
+    errors = {row["settings"]["learning_rate"]: row["validation_error"] for row in measured.tuning}
+    assert errors[1e6] is None and errors[1e-6] is not None
+    assert measured.settings[50, "random"]["learning_rate"] == 1e-6
+    plan = small_plan(**tables, pretrain={"objective": "none"}, compare={**compare, "learning_rates": (1e6,)})
+    with pytest.raises(DivergenceError, match="diverged with every learning rate"):
+        run(plan, rows, tmp_path / "other")

@@ -9,7 +9,7 @@ import torch
 
 from layerwise.errors import RunError
 from layerwise.plan import Plan
-from layerwise.runs.folder import SAMPLED_ROWS, RunFolder, environment, identity_of
+from layerwise.runs.folder import RunFolder, environment, identity_of, seed_of
 
 
 @pytest.mark.parametrize("exists", [True, False])
@@ -128,8 +128,15 @@ def test_identity_follows_settings_seed_and_data():
     assert len({mine, *others}) == 8
 
 
-def test_many_rows_are_sampled_over_their_whole_length():
-    rows = torch.zeros(SAMPLED_ROWS * 5, 1)
-    late = rows.clone()
-    late[5 * (SAMPLED_ROWS - 1)] = 1
-    assert identity_of(Plan(), 0, rows) != identity_of(Plan(), 0, late)
+def test_one_changed_row_among_many_is_other_data():
+    rows = torch.zeros(50_000, 2)
+    changed = rows.clone()
+    changed[31_337, 1] = 1
+    assert identity_of(Plan(), 0, rows) != identity_of(Plan(), 0, changed)
+
+
+def test_a_resumed_run_without_a_random_state_goes_on_with_its_own(tmp_path):
+    RunFolder.open(tmp_path / "run", False, "me", seed=1234)
+    assert seed_of(None, tmp_path / "run", True) == 1234
+    assert seed_of(7, tmp_path / "run", True) == 7
+    assert seed_of(None, tmp_path / "other", False) != seed_of(None, tmp_path / "other", False)

@@ -47,6 +47,7 @@ def compare(
     from ..comparison.experiment import Experiment
     from ..comparison.rows import gather_files
     from ..recipe import read_recipe
+    from ..write import plain
     from .progress import watching
     from .summary import print_plan, print_results
 
@@ -55,19 +56,21 @@ def compare(
         "data.inputs": data, "data.targets": target, "data.test": _number(test), "compare.budgets": _budgets(budgets),
         "compare.seeds": seeds, "compare.random_state": random_state,
     }  # fmt: skip
-    overrides += [f"{key}={json.dumps(value)}" for key, value in values.items() if value is not None]
+    overrides += [
+        f"{key}={json.dumps(value, ensure_ascii=False)}" for key, value in values.items() if value is not None
+    ]
     if data is not None and recipe is None:
-        overrides.append(f"name={json.dumps(Path(data.partition('::')[0]).stem)}")
+        overrides.append(f"name={json.dumps(Path(data.partition('::')[0]).stem, ensure_ascii=False)}")
     plan = read_recipe(recipe or ("default" if data else "mnist"), overrides)
     experiment = Experiment(plan, gather_files(plan.data, plan.compare.random_state))
-    folder = open_run(experiment, out or Path("runs") / plan.name, resume)
     expected = estimate(experiment)
+    folder = open_run(experiment, out or Path("runs") / plan.name, resume)
     print_plan(experiment, expected, folder.path)
     with watching(experiment, expected) as callback:
         found = run_comparison(experiment, folder, [callback])
     print_results(found.results, folder.path)
     if as_json:
-        json.dump(found.results, sys.stdout, indent=1)
+        json.dump(plain(found.results), sys.stdout, indent=1)
         print()
 
 

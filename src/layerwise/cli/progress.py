@@ -58,7 +58,7 @@ class Pace:
 
 @contextmanager
 def watching(experiment: Experiment, expected: Estimate) -> Iterator[Callback]:
-    """Show progress on standard error while the block runs."""
+    """Show progress on standard error while the block runs, and every summary where the plan asks for them."""
     console = Console(stderr=True)
     handler = _Lines(console)
     logger = logging.getLogger("layerwise")
@@ -66,19 +66,21 @@ def watching(experiment: Experiment, expected: Estimate) -> Iterator[Callback]:
     logger.addHandler(handler)
     logger.setLevel(logging.INFO)
     pace = Pace(expected)
+    plan = experiment.plan
+    summaries = bool(plan.pretrain.summary_every or plan.finetune.summary_every)
     try:
         if console.is_terminal:
-            with _bar(console, pace, experiment) as callback:
+            with _bar(console, pace, experiment, summaries) as callback:
                 yield callback
         else:
-            yield _plain(pace)
+            yield _plain(pace, summaries)
     finally:
         logger.removeHandler(handler)
         logger.setLevel(level)
 
 
 @contextmanager
-def _bar(console: Console, pace: Pace, experiment: Experiment) -> Iterator[Callback]:
+def _bar(console: Console, pace: Pace, experiment: Experiment, summaries: bool) -> Iterator[Callback]:
     columns = (
         TextColumn("[bold]{task.description}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn(),
         TextColumn("{task.fields[left]}"),
@@ -92,10 +94,13 @@ def _bar(console: Console, pace: Pace, experiment: Experiment) -> Iterator[Callb
             said = "" if left is None else f"about {duration(left)} left"
             bar.update(task, completed=pace.share(), description=describe(told, experiment), left=said)
 
+            if told.record is not None and summaries:
+                console.print(line_of(told), highlight=False, markup=False, soft_wrap=True)
+
         yield callback
 
 
-def _plain(pace: Pace) -> Callback:
+def _plain(pace: Pace, summaries: bool) -> Callback:
     last = time.monotonic()
 
     def callback(told: Told) -> None:
@@ -103,7 +108,7 @@ def _plain(pace: Pace) -> Callback:
         pace.take(told)
         if told.record is None:
             return
-        if told.update == told.updates or time.monotonic() - last > LINE_SECONDS:
+        if summaries or told.update == told.updates or time.monotonic() - last > LINE_SECONDS:
             last = time.monotonic()
             left = pace.left()
             ending = f", about {duration(left)} left" if left is not None else ""

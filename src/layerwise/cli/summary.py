@@ -68,9 +68,14 @@ def _table(results: dict[str, Any]) -> Table:
 
 def _convergence(found: dict[str, Any]) -> str:
     saved = found["updates_saved"]
-    text = f"{found['statement']}; the random arm's best error was reached {saved['mean']:,.0f} updates sooner"
+    reached, seeds = sum(found["pretrained_reached"]), len(found["pretrained_reached"])
+    when = "sooner" if saved["mean"] >= 0 else "later"
+    text = (
+        f"{found['statement']}; the pre-trained arm reached the random arm's best error in {reached} of {seeds} seeds"
+    )
+    text += f", {abs(saved['mean']):,.0f} updates {when}"
     if saved["low"] is not None:
-        text += f" (95 % interval {saved['low']:,.0f} to {saved['high']:,.0f})"
+        text += f" (95 % interval of the updates saved {saved['low']:,.0f} to {saved['high']:,.0f})"
     cost = found["seconds_saved_with_pretraining"]["mean"]
     how = f"{duration(cost)} saved" if cost >= 0 else f"{duration(-cost)} more"
     return f"{text}; with the time of pre-training, {how} a seed."

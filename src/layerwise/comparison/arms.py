@@ -19,7 +19,7 @@ from .convergence import Curve
 from .rows import Rows
 
 MODERN_NETWORK = {"activation": "relu", "batch_norm": True, "initializer": "auto"}
-MODERN_FINETUNE = {"optimizer": "adam", "momentum": 0.0, "l2": 0.0, "schedule": None, "bias_rate": 1.0}
+MODERN_FINETUNE = {"optimizer": "adam", "momentum": 0.0, "l2": 0.0, "schedule": None, "bias_rate": 1.0, "freeze": ()}
 MODERN_LEARNING_RATES = (0.0003, 0.001, 0.003)
 CURVE_POINTS = 40  # validations of a final fit, unless the plan says how often
 

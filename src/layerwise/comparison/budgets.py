@@ -200,7 +200,7 @@ def validation_folds(codes: Tensor, randomness: Randomness) -> list[tuple[Tensor
     if not len(several):
         raise DataError(
             f"a label budget of {len(labels)} has one row of each class: none can be held out for validation",
-            f"raise the budget to at least {2 * len(labels)}, or do not tune (tune=False)",
+            f"raise the budget to at least {2 * len(labels)}, or set tune=False and baselines=[]",
         )
     seed = randomness.seed("folds") % 2**32  # scikit-learn takes 32 bits
     kinds = int((counts > 1).sum())

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from ..errors import PlanError
 from ..plan import ComparePlan, NetworkPlan, Plan, PretrainPlan
 from ..randomness import as_seed
 from ..recipe import check, to_toml
@@ -20,7 +21,7 @@ from ..training.verbose import with_printing
 from ..write import write_json, write_text
 from .experiment import Experiment
 from .results import results_of
-from .rows import gather
+from .rows import ARRAYS, gather
 
 DEFAULTS = ComparePlan()
 HIDDEN_LAYER_SIZES = NetworkPlan().hidden_layer_sizes
@@ -129,6 +130,7 @@ def compare(
     """
     seed = as_seed(random_state)
     own = {
+        "data": _data(inputs, targets, test, scale),
         "network": {"hidden_layer_sizes": tuple(network)},
         "pretrain": {"objective": objective},
         "compare": {
@@ -137,13 +139,34 @@ def compare(
             "baselines": baselines if baselines == "auto" else tuple(baselines), "random_state": seed,
         },
     }  # fmt: skip
-    values = {name: {**(settings or {}).get(name, {}), **table} for name, table in own.items()}
-    values |= {name: dict(table) for name, table in (settings or {}).items() if name not in own}
-    plan = check(Plan, values, "compare")
+    plan = check(Plan, _merged(own, settings or {}), "compare")
     rows = gather(inputs, targets, name="your data", scale=scale, test=test, random_state=seed)
     experiment = Experiment(plan, rows, device)
     folder = open_run(experiment, run_dir or Path(tempfile.mkdtemp(prefix="layerwise-")) / "run", resume)
     return run_comparison(experiment, folder, with_printing(callbacks, verbose))
+
+
+def _data(inputs: Any, targets: Any, test: Any, scale: Any) -> dict[str, Any]:
+    """Return the recipe's table of the data: files by name, rows in memory as what they are."""
+
+    def named(source: Any) -> str:
+        return str(source) if isinstance(source, (str, Path)) else ARRAYS
+
+    table = {"inputs": named(inputs), "targets": named(targets), "test": test, "scale": scale}
+    if isinstance(test, (tuple, list)):
+        table |= {"test": named(test[0]), "test_targets": named(test[1])}
+    return table
+
+
+def _merged(own: Mapping[str, Mapping[str, Any]], settings: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """Add further settings to the keywords of `compare`; naming one twice is an error."""
+    twice = [f"{name}.{key}" for name, table in own.items() for key in table if key in settings.get(name, {})]
+    if twice or "data" in settings:
+        raise PlanError(
+            f"settings name {', '.join(twice or ['data'])}, which compare takes as keywords",
+            "give them as keywords: network=, objective=, budgets=, test=, seeds= and so on",
+        )
+    return {name: {**settings.get(name, {}), **own.get(name, {})} for name in {**settings, **own}}
 
 
 def open_run(experiment: Experiment, run_dir: str | Path, resume: bool = False) -> RunFolder:

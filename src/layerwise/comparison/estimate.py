@@ -76,7 +76,7 @@ def _measure(experiment: Experiment, device: str) -> tuple[tuple[float, ...], fl
     pretrain = []
     with exact_float32():
         objective = plan.pretrain.objective
-        for number, layer in enumerate(cut(network)):
+        for number, layer in enumerate(cut(network, plan.pretrain.layers)):
             chosen = objective[number] if isinstance(objective, tuple) else objective
             if chosen is not None:
                 learner = chosen.build(layer, FeatureFacts.of(features)).to(place)

@@ -71,7 +71,6 @@ class Experiment:
 
     def __init__(self, plan: Plan, rows: Rows, device: str = "auto") -> None:
         self.plan, self.rows, self.device = plan, rows, device
-        _refuse_early_stopping(plan)
         labelled = int(class_counts(rows.codes).sum())
         asked = plan.compare.budgets
         budgets = auto_budgets(labelled, len(rows.classes)) if asked == "auto" else asked
@@ -82,9 +81,10 @@ class Experiment:
                 f"headline is {self.headline}, which is not one of the label budgets {list(self.budgets)}",
                 "name one of the budgets: the verdict is about it",
             )
-        self._check_plan()
         asked_baselines = plan.compare.baselines
         self.baselines = ALL_BASELINES if asked_baselines == "auto" else asked_baselines
+        _refuse(plan, self.baselines)
+        self._check_plan()
 
     def _check_plan(self) -> None:
         """Find settings that do not fit the network before anything is trained."""
@@ -94,8 +94,12 @@ class Experiment:
         )
         labelled = (rows.codes >= 0).nonzero().flatten()[:1]
         if plan.pretrain.objective is not None:
-            check_pretraining(network, plan.pretrain, rows.inputs[:1], None)
+            check_pretraining(network, plan.pretrain, rows.inputs, None)
         check_finetuning(network, rows.inputs[labelled], rows.codes[labelled], plan.finetune, None)
+        if plan.compare.tune or set(self.baselines) - {MODERN}:
+            randomness = Randomness(plan.compare.random_state).child("seed-0")
+            fewest = nested_budgets(rows.codes, self.budgets, randomness)[self.budgets[0]]
+            validation_folds(rows.codes[fewest], randomness)
 
     def run(self, folder: RunFolder, callbacks: Sequence[Callback] = ()) -> Measured:
         """Measure every seed, budget and arm; what a resumed folder holds is not repeated."""
@@ -220,13 +224,23 @@ class Experiment:
         )
 
 
-def _refuse_early_stopping(plan: Plan) -> None:
-    tables = {"pretrain": plan.pretrain, "finetune": plan.finetune}
-    faults = [f"{name}.early_stopping is set" for name, table in tables.items() if table.early_stopping]
-    if faults:
+def _refuse(plan: Plan, baselines: Sequence[str]) -> None:
+    """Refuse settings that are sound in `pretrain` or `finetune` and would make a comparison unfair or fail."""
+    for name, table in (("pretrain", plan.pretrain), ("finetune", plan.finetune)):
+        if table.early_stopping:
+            raise PlanError(
+                f"{name}.early_stopping is set, but a comparison reads epochs off a curve on validation rows",
+                "leave early_stopping out; finetune.epochs is the most that is tried",
+            )
+    if plan.pretrain.initializer:
         raise PlanError(
-            f"{' and '.join(faults)}, but a comparison reads epochs off a curve on validation rows",
-            "leave early_stopping out; finetune.epochs is the most that is tried",
+            "pretrain.initializer is set, but both arms must start from the same weights",
+            "set network.initializer, which draws the weights of both",
+        )
+    if plan.finetune.batch_size == 1 and (plan.network.batch_norm or MODERN in baselines):
+        raise PlanError(
+            "finetune.batch_size is 1, and batch normalisation cannot train on one row",
+            "set it to 2 or more, or leave the modern network out of compare.baselines",
         )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,12 +11,14 @@ from torch import Tensor
 
 from ..data import mnist
 from ..data.hdf5 import split_path
-from ..data.source import Source, load_rows, open_source
+from ..data.source import load_rows, open_source
 from ..data.targets import load_targets
 from ..errors import DataError
 from ..plan import DataPlan
 from ..randomness import Randomness
 from .budgets import split_test
+
+ARRAYS = "arrays"  # what a recipe says of rows that were handed over in Python
 
 
 @dataclass(frozen=True)
@@ -46,17 +49,39 @@ class Rows:
 
 
 def gather_files(plan: DataPlan, random_state: int) -> Rows:
-    """Read the rows that a recipe names."""
+    """Read the rows that a recipe names.
+
+    Raises
+    ------
+    DataError
+        When the files cannot be read, or the recipe is of a run whose rows were not files.
+    """
+    if plan.inputs == ARRAYS or plan.test == ARRAYS:
+        raise DataError(
+            "the recipe is of a run whose rows were arrays in Python, which it cannot hold",
+            "call layerwise.compare with them again, or name files in data.inputs and data.test",
+        )
     if plan.inputs == "mnist":
-        return gather(
-            f"{mnist.FILE}::train/data", f"{mnist.FILE}::train/label", name="mnist", scale=plan.scale,
-            test=(f"{mnist.FILE}::test/data", f"{mnist.FILE}::test/label"), random_state=random_state,
-        )  # fmt: skip
+        return _mnist(plan, random_state)
+    targets = _targets_of(plan.inputs, plan.targets)
     test: Any = plan.test
     if isinstance(test, str):
-        test = (test, _targets_of(test, plan.targets))
-    targets = _targets_of(plan.inputs, plan.targets)
+        own = plan.test_targets or (None if _is_file(plan.targets) else plan.targets)
+        test = (test, _targets_of(test, own))
     return gather(plan.inputs, targets, name=plan.inputs, scale=plan.scale, test=test, random_state=random_state)
+
+
+def _mnist(plan: DataPlan, random_state: int) -> Rows:
+    if plan.targets or plan.test_targets or plan.test != DataPlan().test:
+        raise DataError(
+            "data.inputs is mnist, which has its own labels and test rows",
+            "leave targets and test out, or name a file as data.inputs",
+        )
+    train, test = f"{mnist.FILE}::train", f"{mnist.FILE}::test"
+    return gather(
+        f"{train}/data", f"{train}/label", name="mnist", scale=plan.scale,
+        test=(f"{test}/data", f"{test}/label"), random_state=random_state,
+    )  # fmt: skip
 
 
 def gather(inputs: Any, targets: Any, *, name: str, scale: float | str, test: Any, random_state: int) -> Rows:
@@ -69,18 +94,18 @@ def gather(inputs: Any, targets: Any, *, name: str, scale: float | str, test: An
     name : str
         For people.
     scale : float or "auto"
-        Divides every input; "auto" divides 8-bit pixels by 255.
+        Divides every input; "auto" divides by 255 when the training rows are 8-bit pixels.
     test : float or (inputs, targets)
         Fraction of the labelled rows to test on, or the test rows.
     random_state : int
         Draws the test rows; all seeds share them.
     """
     source = open_source(inputs)
-    rows, shape = _load(source, scale)
+    divisor = (255.0 if source.dtype == np.uint8 else None) if scale == "auto" else float(scale)
+    rows = load_rows(source, scale=divisor).flatten(1)
     codes, classes = load_targets(open_source(targets, kind="targets"), len(rows))
-    if isinstance(test, tuple):
-        test_source = open_source(test[0])
-        test_rows, _ = _load(test_source, scale)
+    if isinstance(test, (tuple, list)):
+        test_rows = load_rows(open_source(test[0]), scale=divisor).flatten(1)
         test_codes, _ = load_targets(open_source(test[1], kind="targets"), len(test_rows), classes=classes)
         test_rows, test_codes = test_rows[test_codes >= 0], test_codes[test_codes >= 0]
         if test_rows.shape[1] != rows.shape[1]:
@@ -93,7 +118,8 @@ def gather(inputs: Any, targets: Any, *, name: str, scale: float | str, test: An
         test_rows, test_codes, rows, codes = rows[held], codes[held], rows[kept], codes[kept]
     if len(test_rows) == 0:
         raise DataError("no test row has a label", "give labelled test rows, or a fraction such as 0.2")
-    return Rows(name, rows, codes, test_rows, test_codes, tuple(map(str, classes)), image_shape(shape))
+    shape = image_shape(source.shape[1:])
+    return Rows(name, rows, codes, test_rows, test_codes, tuple(map(str, classes)), shape)
 
 
 def image_shape(shape: tuple[int, ...]) -> tuple[int, int] | None:
@@ -113,15 +139,17 @@ def image_shape(shape: tuple[int, ...]) -> tuple[int, int] | None:
     return (side, side) if len(sizes) == 1 and side >= 8 and side * side == sizes[0] else None
 
 
-def _load(source: Source, scale: float | str) -> tuple[Tensor, tuple[int, ...]]:
-    divisor = (255.0 if source.dtype == np.uint8 else None) if scale == "auto" else float(scale)
-    return load_rows(source, scale=divisor).flatten(1), source.shape[1:]
-
-
 def _targets_of(inputs: str, targets: str | None) -> str:
     """Return where the labels of a file of inputs are: in a file of their own, or a data set of the same file."""
     path, dataset = split_path(inputs)
     if targets is None:
         group = dataset.rpartition("/")[0] if dataset else ""
         return f"{path}::{group}" if group else path
-    return targets if "::" in targets or "." in targets else f"{path}::{targets}"
+    return targets if _is_file(targets) else f"{path}::{targets}"
+
+
+def _is_file(targets: str | None) -> bool:
+    """Say whether labels are named as a file, and not as a data set of the inputs' file."""
+    if targets is None:
+        return False
+    return "::" in targets or Path(targets).exists() or Path(targets).suffix in (".h5", ".hdf5", ".txt")

@@ -5,6 +5,7 @@ No test row can reach a choice made here: the functions are not given any.
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -13,10 +14,12 @@ from typing import Any
 import numpy as np
 from torch import Tensor, nn
 
+from ..errors import DivergenceError
 from ..finetuning import finetune_network
 from ..plan import FinetunePlan
 from ..training.loop import Surroundings
 
+logger = logging.getLogger("layerwise")
 WINDOW = 11  # epochs over which a validation curve is averaged: of 250 rows it jumps by a point from epoch to epoch
 
 
@@ -66,30 +69,57 @@ def tune_arm(
         The learning rate and epoch of the smallest validation error, averaged over folds and over a window of epochs;
         of equals the fewest epochs.
     """
-    rows: list[dict[str, Any]] = []
+    rows = []
     for rate in learning_rates:
-        began = time.perf_counter()
-        curves = []
+        tried = plan.model_copy(update={"learning_rate": rate, "validate_every": None, "summary_every": None})
+        rows.append(_try(arm, build, inputs, codes, folds, tried, around, device))
+    if all(row["validation_error"] is None for row in rows):
+        raise DivergenceError(
+            f"{around.name}: training the {arm} arm diverged with every learning rate of {list(learning_rates)}",
+            "name lower ones in compare.learning_rates, or scale the inputs",
+        )
+    finite = [row for row in rows if row["validation_error"] is not None]
+    best = min(finite, key=lambda row: (row["validation_error"], row["settings"]["epochs"]))
+    best["chosen"] = True
+    return Choice(best["settings"], rows)
+
+
+def _try(
+    arm: str,
+    build: Callable[[Tensor], nn.Module],
+    inputs: Tensor,
+    codes: Tensor,
+    folds: Sequence[tuple[Tensor, Tensor]],
+    plan: FinetunePlan,
+    around: Surroundings,
+    device: str,
+) -> dict[str, Any]:
+    """Train with one learning rate on every fold; a rate that diverges has no validation error."""
+    began = time.perf_counter()
+    curves: list[list[float]] = []
+    epochs, error = plan.epochs, None
+    try:
         for number, (training, held_out) in enumerate(folds):
-            name = f"tune/{arm}/lr-{rate:g}/fold-{number}"
-            network = build(codes[training])
-            tried = plan.model_copy(update={"learning_rate": rate, "early_stopping": None, "validate_every": None})
+            name = f"tune/{arm}/lr-{plan.learning_rate:g}/fold-{number}"
             finetune_network(
-                network, inputs[training], codes[training], tried, around.child(name, f"tune fold {number}"), device,
-                (inputs[held_out], codes[held_out]),
+                build(codes[training]), inputs[training], codes[training], plan,
+                around.child(name, f"tune fold {number}"), device, (inputs[held_out], codes[held_out]),
             )  # fmt: skip
             curves.append(_curve(around, f"{around.name}/{name}", plan.epochs))
         epochs, error = best_epoch(np.average(curves, axis=0, weights=[len(held) for _, held in folds]))
-        rows.append(
-            {"labels": len(codes), "arm": arm, "settings": {"learning_rate": rate, "epochs": epochs}}
-            | {"folds": len(folds), "rows_trained": len(folds[0][0])}
-            | {"rows_validated": sum(len(held) for _, held in folds)}
-            | {"validation_error": error, "chosen": False}
-            | {"seconds": time.perf_counter() - began}
-        )
-    best = min(rows, key=lambda row: (row["validation_error"], row["settings"]["epochs"]))
-    best["chosen"] = True
-    return Choice(best["settings"], rows)
+    except DivergenceError as divergence:
+        logger.warning("%s; this learning rate is out", divergence.message)
+    return {
+        "labels": len(codes),
+        "arm": arm,
+        "settings": {"learning_rate": plan.learning_rate, "epochs": epochs},
+        "folds": len(folds),
+        "rows_trained": len(folds[0][0]),
+        "rows_validated": sum(len(held) for _, held in folds),
+        "validation_error": error,
+        "chosen": False,
+        "seconds": time.perf_counter() - began,
+    }
 
 
 def best_epoch(errors: np.ndarray) -> tuple[int, float]:

@@ -16,11 +16,10 @@ from pydantic import BaseModel
 from torch import Tensor
 
 from ..errors import RunError
+from ..randomness import as_seed
 from ..write import write_json
 from .checkpoint import Checkpoint
 from .history import History
-
-SAMPLED_ROWS = 997  # rows whose bytes stand for a data set's in its fingerprint
 
 
 class RunFolder:
@@ -40,7 +39,7 @@ class RunFolder:
         self.history = History(path / "history.jsonl")
 
     @classmethod
-    def open(cls, run_dir: str | Path, resume: bool, identity: str) -> RunFolder:
+    def open(cls, run_dir: str | Path, resume: bool, identity: str, seed: int | None = None) -> RunFolder:
         """Start a run in a new or empty folder, or continue the one that is there.
 
         Raises
@@ -51,15 +50,19 @@ class RunFolder:
         path = Path(run_dir)
         if path.exists() and not path.is_dir():
             raise RunError(f"{path} is a file, expected a folder for the run", "give another name")
+        try:
+            filled = path.exists() and any(path.iterdir())
+        except OSError as error:
+            raise RunError(f"{path} cannot be read: {error.strerror}", "check its permissions") from error
         begun = (path / "history.jsonl").exists()
         if resume and not begun:
             raise RunError(f"there is no run to resume in {path}", "leave resume out to start one, or correct the path")
-        if not resume and path.exists() and any(path.iterdir()):
+        if not resume and filled:
             cure = "resume it, or give another folder" if begun else "give another folder"
             raise RunError(f"{path} is not empty", cure)
         folder = cls(path, identity)
         if folder.finished("run") is None:  # refuses other work, before anything of this run is touched
-            folder.finish("run", {})
+            folder.finish("run", {"seed": seed})
         return folder
 
     def checkpoint(self, fit: str) -> Checkpoint:
@@ -96,6 +99,17 @@ class RunFolder:
             write_json(self.path / "environment.json", environment(route, processor))
 
 
+def seed_of(random_state: Any, run_dir: str | Path | None, resume: bool) -> int:
+    """Return the seed of a run: a resumed one that is given no ``random_state`` goes on with its own."""
+    if resume and random_state is None and run_dir is not None:
+        kept = Path(run_dir) / "checkpoints" / "run.json"
+        if kept.exists():
+            seed = json.loads(kept.read_text(encoding="utf-8"))["value"].get("seed")
+            if seed is not None:
+                return int(seed)
+    return as_seed(random_state)
+
+
 def environment(route: str, processor: str) -> dict[str, Any]:
     """Return the versions and the machine that results depend on."""
     return {
@@ -127,6 +141,5 @@ def identity_of(plan: BaseModel, seed: int, *rows: Tensor | None) -> str:
 
 
 def _fingerprint(rows: Tensor) -> bytes:
-    stride = max(1, len(rows) // SAMPLED_ROWS)
-    sample = rows[::stride].contiguous().cpu().numpy().tobytes()
-    return repr((tuple(rows.shape), str(rows.dtype))).encode() + hashlib.sha256(sample).digest()
+    content = rows.contiguous().cpu().numpy()
+    return repr((tuple(rows.shape), str(rows.dtype))).encode() + hashlib.sha256(content.data).digest()

@@ -25,7 +25,7 @@ from ..runs.checkpoint import Checkpoint, Saved
 from ..runs.folder import RunFolder
 from ..runs.history import History
 from .schedules import rate_at
-from .step import AutogradStep
+from .step import AutogradStep, Step
 from .stopping import Patience
 
 CHECKPOINT_SECONDS = 30.0  # a checkpoint of the default network takes about 0.05 s: well under 1 % of the time
@@ -146,7 +146,7 @@ class _Run:
         self.learner, self.batches, self.plan, self.fitting = learner, batches, plan, fitting
         self.rate = learning_rate
         self.total = plan.epochs * batches.per_epoch
-        self.step = AutogradStep(learner, plan)
+        self.step: Step = AutogradStep(learner, plan)
         self.device = next(learner.parameters()).device
         self.generator = torch.Generator(device=self.device)
         self.seed = fitting.randomness.seed("updates")
@@ -167,6 +167,8 @@ class _Run:
             with _own_global_generator(self.device):
                 self._train(fresh=saved is None)
             self._finish()
+        else:
+            self._tell(None)
         self.learner.eval()
         best = self.patience.best_update if self.patience and math.isfinite(self.patience.best) else None
         return Fitted(self.update, self.seconds, self.fitting.history.of(self.fitting.name), best)
