@@ -205,7 +205,7 @@ def test_budgets_that_do_not_fit_are_refused_before_anything_is_written(
 
 
 def test_a_learning_rate_that_diverges_is_out_and_the_others_are_chosen_from(digits: Rows, tmp_path: Path) -> None:
-    tables = {"network": {"activation": "relu"}, "finetune": {"summary_every": 3, "epochs": 4}}
+    tables = {"network": {"activation": "identity"}, "finetune": {"summary_every": 3, "epochs": 8}}
     compare = {"budgets": (50,), "seeds": 1, "tune": True}
     rows = replace(digits, inputs=digits.inputs * 1000, test_inputs=digits.test_inputs * 1000)
     plan = small_plan(**tables, pretrain={"objective": "none"}, compare={**compare, "learning_rates": (1e-6, 1e6)})
