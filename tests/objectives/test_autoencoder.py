@@ -207,3 +207,11 @@ def test_l2_is_on_weights_only():
     np.testing.assert_allclose(learner.decoder.weight.detach().numpy(), 0.9 * weight[::-1], rtol=1e-12)
     assert np.array_equal(learner.layer.linear.bias.detach().numpy(), bias)
     assert np.array_equal(learner.decoder.bias.detach().numpy(), back_bias)
+
+
+def test_the_decoder_bias_starts_at_the_mean_or_at_zero():
+    facts = FeatureFacts.of(torch.full((10, 4), 0.25))
+    layer = Layer("0", [], nn.Linear(4, 3), [nn.Sigmoid()])
+    assert torch.equal(Autoencoder(decoder_bias="zero").build(layer, facts).decoder.bias, torch.zeros(4))
+    started = Autoencoder(decoder="linear", loss="squared").build(layer, facts).decoder.bias
+    assert torch.equal(started, torch.full((4,), 0.25))

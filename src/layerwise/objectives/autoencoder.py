@@ -18,6 +18,7 @@ from .objective import FeatureFacts
 
 LossName = Literal["auto", "squared", "cross_entropy"]
 DecoderName = Literal["auto", "linear", "sigmoid"]
+DecoderBias = Literal["mean", "zero"]
 VALUE = ConfigDict(extra="forbid")
 # A pixel that is always 0 has logit minus infinity: means are kept this far from 0 and 1 before the logit is taken.
 MEAN_MARGIN = 1e-3
@@ -43,6 +44,8 @@ class Autoencoder:
         Whether :math:`\tilde W = W^\top`. The decoder's bias c is its own either way.
     tied_gradient : {"full", "encoder"}
         With tied weights: "full" is the gradient of both uses of W, "encoder" leaves the decoder's use out.
+    decoder_bias : {"mean", "zero"}
+        Where c starts: at the inverse link of the inputs' mean, or at 0 as in Mocha.
 
     References
     ----------
@@ -59,11 +62,14 @@ class Autoencoder:
     decoder: DecoderName = "auto"
     tied: bool = True
     tied_gradient: TiedGradient = "full"
+    decoder_bias: DecoderBias = "mean"
     kind: Literal["autoencoder"] = "autoencoder"
 
     def build(self, layer: Layer, facts: FeatureFacts) -> AutoencoderLearner:
         """Build the learner of a layer from what is known of its inputs."""
-        return AutoencoderLearner(layer, facts, self.loss, self.decoder, self.tied, self.tied_gradient, None)
+        return AutoencoderLearner(
+            layer, facts, self.loss, self.decoder, self.tied, self.tied_gradient, self.decoder_bias, None
+        )
 
 
 class AutoencoderLearner(nn.Module):
@@ -75,7 +81,7 @@ class AutoencoderLearner(nn.Module):
         The encoder.
     facts : FeatureFacts
         Of the layer's clean inputs; they settle every "auto" and the first value of the decoder's bias.
-    loss, decoder, tied, tied_gradient
+    loss, decoder, tied, tied_gradient, decoder_bias
         As in `Autoencoder`.
     corruption : Corruption or None
         Noise on the encoder's input; the target stays clean.
@@ -96,6 +102,7 @@ class AutoencoderLearner(nn.Module):
         decoder: DecoderName,
         tied: bool,
         tied_gradient: TiedGradient,
+        decoder_bias: DecoderBias,
         corruption: Corruption | None,
     ) -> None:
         super().__init__()
@@ -103,11 +110,10 @@ class AutoencoderLearner(nn.Module):
         self.corruption = corruption
         output, self.loss_name = _settle(decoder, loss, layer.name, facts)
         self.decoder = Decoder(layer.linear, tied=tied, gradient=tied_gradient, output=output)
-        mean = facts.mean.to(self.decoder.bias)
-        if output == "sigmoid":
-            mean = torch.logit(mean, eps=MEAN_MARGIN)
-        with torch.no_grad():
-            self.decoder.bias.copy_(mean)
+        if decoder_bias == "mean":
+            mean = facts.mean.to(self.decoder.bias)
+            with torch.no_grad():
+                self.decoder.bias.copy_(torch.logit(mean, eps=MEAN_MARGIN) if output == "sigmoid" else mean)
 
     def loss(self, batch: Batch, generator: Generator) -> Tensor:
         """Return the loss of reconstructing the batch's clean inputs from its (corrupted) inputs."""

@@ -11,7 +11,7 @@ from pydantic.dataclasses import dataclass
 from ..nn.corruption import Corruption, Masking
 from ..nn.decoder import TiedGradient
 from ..nn.layers import Layer
-from .autoencoder import AutoencoderLearner, DecoderName, LossName
+from .autoencoder import AutoencoderLearner, DecoderBias, DecoderName, LossName
 from .objective import FeatureFacts
 
 
@@ -30,7 +30,7 @@ class DenoisingAutoencoder:
     ----------
     corruption : Corruption
         `Masking`, `GaussianNoise` or `SaltAndPepper`.
-    loss, decoder, tied, tied_gradient
+    loss, decoder, tied, tied_gradient, decoder_bias
         As in `Autoencoder`.
 
     References
@@ -51,8 +51,11 @@ class DenoisingAutoencoder:
     decoder: DecoderName = "auto"
     tied: bool = True
     tied_gradient: TiedGradient = "full"
+    decoder_bias: DecoderBias = "mean"
     kind: Literal["denoising"] = "denoising"
 
     def build(self, layer: Layer, facts: FeatureFacts) -> AutoencoderLearner:
         """Build the learner of a layer from what is known of its inputs."""
-        return AutoencoderLearner(layer, facts, self.loss, self.decoder, self.tied, self.tied_gradient, self.corruption)
+        return AutoencoderLearner(
+            layer, facts, self.loss, self.decoder, self.tied, self.tied_gradient, self.decoder_bias, self.corruption
+        )
