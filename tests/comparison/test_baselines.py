@@ -44,7 +44,7 @@ def test_a_baseline_learns_repeats_and_reuses_its_settings(name: str, digits: tu
     assert found.settings in GRIDS[name] and found.seconds > 0
     assert [row["chosen"] for row in found.tuning].count(True) == 1
     best = min(found.tuning, key=lambda row: row["validation_error"])  # type: ignore[arg-type,return-value]
-    assert best["chosen"] and all(best[k] == v for k, v in found.settings.items())
+    assert best["chosen"] and best["settings"] == found.settings
     assert {row["rows_validated"] for row in found.tuning} == {150} and best["arm"] == name
     again = run_baseline(name, inputs, codes, folds, test_inputs, seed=0, settings=found.settings)
     assert np.array_equal(again.predictions, found.predictions) and again.tuning == []
