@@ -259,7 +259,9 @@ def test_validation_rows_are_no_training_rows() -> None:
 def test_early_stopping_keeps_the_best_parameters() -> None:
     """Trained far too fast, the validation loss rises again; what is kept is the best of the validated moments."""
     rows, held = inputs(20), inputs(200)[50:]
-    network = nn.Sequential(nn.Linear(12, 30), nn.Sigmoid(), nn.Linear(30, 2))
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        network = nn.Sequential(nn.Linear(12, 30), nn.Sigmoid(), nn.Linear(30, 2))
     result = lw.pretrain(
         network, rows, objective=DenoisingAutoencoder(Masking(0.6)), validation=held, learning_rate=4.0, batch_size=10,
         epochs=200, early_stopping=EarlyStopping(patience=40), random_state=0,

@@ -167,8 +167,6 @@ class _Run:
             with _own_global_generator(self.device):
                 self._train(fresh=saved is None)
             self._finish()
-        else:
-            self._tell(None)
         self.learner.eval()
         best = self.patience.best_update if self.patience and math.isfinite(self.patience.best) else None
         return Fitted(self.update, self.seconds, self.fitting.history.of(self.fitting.name), best)
