@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from conftest import small_plan
+from small_comparison import small_plan
 
 from layerwise.comparison import arms
 from layerwise.comparison.experiment import Experiment, Measured
