@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import signal
 import subprocess
@@ -183,13 +184,18 @@ def test_signals_end_the_command_with_their_status_and_say_how_to_go_on(
         str(files / "digits.h5"),
         *long,
     ]
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    # where the tests run in the background, interrupts are ignored, and a child would inherit that
+    heard = functools.partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, preexec_fn=heard)
     history = tmp_path / "run" / "history.jsonl"
     deadline = time.monotonic() + 60
     while not (history.exists() and history.stat().st_size) and time.monotonic() < deadline:
         time.sleep(0.1)
     process.send_signal(number)
-    _, error = process.communicate(timeout=30)
+    try:
+        _, error = process.communicate(timeout=60)
+    finally:
+        process.kill()
     assert process.returncode == status, error
     assert "hint: repeat the command with --resume to go on" in error
     assert "Traceback" not in error
