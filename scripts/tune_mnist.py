@@ -5,7 +5,7 @@ MNIST's own test rows are not read.
 
     python scripts/tune_mnist.py runs/tuning
 
-One seed a candidate, 1,000 labels; finished candidates are not repeated. Prints the table of docs/tuning.md.
+One seed a candidate, 1,000 labels; finished candidates are not repeated. Prints a table of errors.
 """
 
 from __future__ import annotations

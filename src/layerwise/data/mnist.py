@@ -14,7 +14,6 @@ from .targets import load_targets
 
 FILE = Path(__file__).with_name("mnist.h5")
 CHECKSUMS = Path(__file__).with_name("MNIST_SHA256.txt")
-IMAGE_SHAPE = (28, 28)
 
 
 class MNIST(NamedTuple):
