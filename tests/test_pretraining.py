@@ -21,7 +21,6 @@ from layerwise import (
     Linear,
     Masking,
     SaltAndPepper,
-    pretraining,
 )
 from layerwise.data.batches import hold_out
 from layerwise.errors import DataError, DivergenceError, NetworkError, PlanError, RunError
@@ -355,7 +354,7 @@ def test_an_automatic_rate_that_is_too_high_is_quartered(
         return network, result.history[0]
 
     good = train("auto")[1].learning_rate
-    monkeypatch.setattr(pretraining, "automatic_rate", lambda *_: 4**3 * good)
+    monkeypatch.setattr("layerwise.training.stage.automatic_rate", lambda *_: 4**3 * good)
     with caplog.at_level(logging.WARNING, logger="layerwise"):
         network, stage = train("auto", tmp_path)
     assert good <= stage.learning_rate <= most * good
@@ -369,7 +368,7 @@ def test_an_automatic_rate_that_is_too_high_is_quartered(
 
 
 def test_an_automatic_rate_has_no_endless_retries(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pretraining, "automatic_rate", lambda *_: 1e9)
+    monkeypatch.setattr("layerwise.training.stage.automatic_rate", lambda *_: 1e9)
     with pytest.raises(DivergenceError, match=f"learning rate {1e9 / 4**3:g}".replace("+", r"\+")):
         lw.pretrain(one_layer(nn.Identity), 50 * inputs(), epochs=20, random_state=0)
 
@@ -387,7 +386,7 @@ def test_an_automatic_rate_has_no_endless_retries(monkeypatch: pytest.MonkeyPatc
         ({"validation": 0.001}, PlanError, r"validation=0.001 holds out 0 of 50 rows"),
         ({"validation": 1.0}, PlanError, r"validation=1 holds out 50 of 50 rows"),
         ({"validation": torch.zeros(5, 11)}, DataError, r"layer '0' takes rows of 12 features, found shape \(11,\)"),
-        ({"layers": ["1"]}, NetworkError, "no dense module '1'"),
+        ({"layers": ["1"]}, NetworkError, "no dense or convolutional module '1'"),
         ({"layers": ["2"]}, NetworkError, "leaves a gap"),
         ({"random_state": -1}, PlanError, "random_state is -1"),
         ({"device": "gpu"}, PlanError, "device 'gpu' isn't there"),
@@ -434,10 +433,10 @@ def test_bad_rows(rows: Any, said: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "network, said",
     [
-        (nn.Linear(12, 3), "is a Linear, expected an nn.Sequential"),
+        (nn.GRU(12, 3), "the network, a GRU, cannot be traced"),
         (nn.Sequential(nn.Linear(12, 3)), "no layer to pre-train besides its output head"),
         (nn.Sequential(), "no layer to pre-train"),
-        (nn.Sequential(nn.Conv1d(1, 2, 3), nn.Linear(12, 3)), "is a Conv1d with parameters"),
+        (nn.Sequential(nn.Bilinear(1, 2, 3), nn.Linear(12, 3)), "cannot be traced|is a Bilinear with parameters"),
     ],
 )
 def test_networks_that_cannot_be_cut(network: nn.Module, said: str) -> None:

@@ -11,23 +11,25 @@ import pytest
 import layerwise as lw
 
 NAMES = {
-    "Autoencoder", "Comparison", "DenoisingAutoencoder", "EarlyStopping", "FinetuneResult", "GaussianNoise",
-    "InverseTime", "LayerwiseError", "Linear", "Masking", "PretrainResult", "SaltAndPepper", "Stack", "__version__",
-    "compare", "finetune", "load_mnist", "open_source", "pretrain",
+    "Autoencoder", "Comparison", "DenoisingAutoencoder", "EarlyStopping", "Exponential", "FinetuneResult",
+    "GaussianNoise", "Inverse", "InverseTime", "LayerwiseError", "Linear", "Masking", "OnValidation",
+    "PretrainResult", "SaltAndPepper", "Stack", "Staged", "Step", "__version__", "compare", "finetune",
+    "load_mnist", "open_source", "pretrain",
 }  # fmt: skip
 WITHOUT_EXAMPLE = {"Comparison", "FinetuneResult", "PretrainResult"}  # made by functions that show one
 # Positional arguments, then those by name, in order. What a later issue adds goes between them.
 CONTRACT: dict[str, tuple[list[str], list[str]]] = {
     "pretrain": (
         ["network", "inputs"],
-        ["objective", "layers", "epochs", "batch_size", "learning_rate", "optimizer", "momentum", "schedule", "l2",
-         "initializer", "validation", "early_stopping", "device", "random_state", "run_dir", "resume", "callbacks",
-         "verbose"],
+        ["objective", "layers", "epochs", "batch_size", "learning_rate", "optimizer", "momentum", "schedule", "l1",
+         "l2", "max_norm", "clip_norm", "initializer", "validation", "early_stopping", "device", "random_state",
+         "run_dir", "resume", "callbacks", "verbose"],
     ),
     "finetune": (
         ["network", "inputs", "targets"],
-        ["epochs", "batch_size", "learning_rate", "optimizer", "momentum", "schedule", "l2", "head_first", "freeze",
-         "validation", "early_stopping", "device", "random_state", "run_dir", "resume", "callbacks", "verbose"],
+        ["epochs", "batch_size", "learning_rate", "optimizer", "momentum", "schedule", "l1", "l2", "max_norm",
+         "clip_norm", "head_first", "freeze", "validation", "early_stopping", "device", "random_state", "run_dir",
+         "resume", "callbacks", "verbose"],
     ),
     "compare": (
         ["inputs", "targets"],
@@ -45,9 +47,9 @@ CONTRACT: dict[str, tuple[list[str], list[str]]] = {
 DEFAULTS: dict[str, dict[str, Any]] = {
     "pretrain": {
         "objective": lw.DenoisingAutoencoder(), "layers": "auto", "epochs": 15, "batch_size": 100,
-        "learning_rate": "auto", "optimizer": "sgd", "momentum": 0.0, "schedule": None, "l2": 0.0, "initializer": None,
-        "validation": None, "early_stopping": None, "device": "auto", "random_state": None, "run_dir": None,
-        "resume": False, "callbacks": (), "verbose": 0,
+        "learning_rate": "auto", "optimizer": "sgd", "momentum": 0.0, "schedule": None, "l1": 0.0, "l2": 0.0,
+        "max_norm": None, "clip_norm": None, "initializer": None, "validation": None, "early_stopping": None,
+        "device": "auto", "random_state": None, "run_dir": None, "resume": False, "callbacks": (), "verbose": 0,
     },
     "compare": {
         "network": (1000, 1000), "budgets": "auto", "headline": None, "test": 0.2, "seeds": 5, "min_gain": 0.5,

@@ -56,7 +56,7 @@ def faults(values: dict[str, Any], table: Any = Plan) -> str:
         ({"pretrain": {"schedule": {"kind": "inverse-time", "tau": 3, "ta": 1}}},
          "pretrain.schedule.ta is unknown (did you mean 'tau'?)"),
         ({"pretrain": {"schedule": {"kind": "inverse-time"}}}, "pretrain.schedule.tau is missing"),
-        ({"pretrain": {"schedule": {"kind": "inverse", "tau": 3}}}, "(did you mean 'inverse-time'?)"),
+        ({"pretrain": {"schedule": {"kind": "inverse-tim", "tau": 3}}}, "(did you mean 'inverse-time'?)"),
         ({"finetune": {"early_stopping": {"patients": 3}}},
          "finetune.early_stopping.patients is unknown (did you mean 'patience'?)"),
         ({"network": {"activation": "sigmoidd"}}, "(did you mean 'sigmoid'?)"),

@@ -10,9 +10,11 @@ import torch
 from torch import nn
 
 from layerwise.errors import DataError, NetworkError, PlanError, RunError
+from layerwise.nn.cutting import cut
 from layerwise.nn.decoder import Decoder
-from layerwise.nn.layers import cut
-from layerwise.stack import BLOCK, MODULES, Stack
+from layerwise.nn.description import MODULES
+from layerwise.nn.layers import Layer
+from layerwise.stack import BLOCK, Stack
 
 
 def randomised(module: nn.Module) -> nn.Module:
@@ -37,8 +39,8 @@ def stack_of(net: nn.Sequential) -> Stack:
     with torch.no_grad():
         net[3].running_mean.copy_(torch.arange(5.0) / 10)
         net[3].running_var.copy_(torch.arange(1.0, 6.0))
-    one = Decoder(first.linear, output="sigmoid")
-    two = Decoder(second.linear, tied=False, gradient="full")
+    one = Decoder(first.module, output="sigmoid")
+    two = Decoder(second.module, tied=False, gradient="full")
     randomised(two)
     return Stack([first, second], [randomised(one), two])
 
@@ -116,7 +118,7 @@ def test_saved_and_loaded_at_any_number_of_rows(tmp_path, count):
         (False, "full", "linear"),
     ]
     with torch.no_grad():
-        loaded.layers[0].linear.weight.zero_()
+        loaded.layers[0].module.weight.zero_()
     assert not loaded.decoders[0].activation(torch.ones(1, 5)).sub(loaded.decoders[0].bias).any(), "tied still"
 
 
@@ -132,20 +134,44 @@ def test_loading_draws_nothing_global_and_keeps_precision(tmp_path):
     assert torch.equal(torch.random.get_rng_state(), before)
 
 
-BETWEEN = {
+FLAT = {
     "LeakyReLU": nn.LeakyReLU(0.3), "ELU": nn.ELU(0.7), "Dropout": nn.Dropout(0.1), "Flatten": nn.Flatten(1),
-    "BatchNorm1d": nn.BatchNorm1d(3, eps=0.1, affine=False),
+    "BatchNorm1d": nn.BatchNorm1d(3, eps=0.1, affine=False), "Unflatten": nn.Unflatten(1, (3, 1)),
+    **{name: getattr(nn, name)() for name, settings in MODULES.items() if not settings},
 }  # fmt: skip
+IMAGES = {
+    "Dropout2d": nn.Dropout2d(0.3), "MaxPool2d": nn.MaxPool2d(2, stride=1), "AvgPool2d": nn.AvgPool2d((2, 1)),
+    "AdaptiveAvgPool2d": nn.AdaptiveAvgPool2d((2, 2)), "BatchNorm2d": nn.BatchNorm2d(3, momentum=0.2),
+    "Conv2d": nn.Identity(),
+}  # fmt: skip
+SERIES = {"MaxPool1d": nn.MaxPool1d(2), "AvgPool1d": nn.AvgPool1d(2, padding=1), "Conv1d": nn.Identity()}
 
 
-@pytest.mark.parametrize("name", MODULES)
+def test_every_known_module_is_tried():
+    assert {*FLAT, *IMAGES, *SERIES, "Linear"} == set(MODULES)
+
+
+@pytest.mark.parametrize("name", [*FLAT, *IMAGES, *SERIES])
 def test_every_known_module_comes_back(tmp_path, name):
-    module = BETWEEN.get(name) or getattr(nn, name)()
-    net = randomised(nn.Sequential(nn.Linear(6, 3, bias=False), module, nn.Identity(), nn.Linear(3, 2)))
+    shape, first = (6,), nn.Linear(6, 3, bias=False)
+    if name in IMAGES:
+        shape, first = (2, 7, 6), nn.Conv2d(2, 3, (3, 2), stride=(2, 1), padding=1)
+    if name in SERIES:
+        shape, first = (2, 9), nn.Conv1d(2, 3, 3, dilation=2, bias=False)
+    module = {**FLAT, **IMAGES, **SERIES}[name]
+    net = randomised(nn.Sequential(first, module, nn.Identity(), nn.Flatten(), nn.Linear(1, 2)))
     (layer,) = cut(net, ["0"])
-    stack = Stack([layer], [Decoder(layer.linear)])
+    inputs = torch.rand(5, *shape, generator=torch.Generator().manual_seed(1)) - 0.5
+    stack = Stack([layer], [Decoder(layer.module, shape=shape)])
     stack.save(tmp_path)
-    assert torch.equal(Stack.load(tmp_path).encode(rows() - 0.5), stack.encode(rows() - 0.5))
+    loaded = Stack.load(tmp_path)
+    assert torch.equal(loaded.encode(inputs), stack.encode(inputs))
+    if not isinstance(module, (nn.MaxPool1d, nn.MaxPool2d, nn.AvgPool1d, nn.AvgPool2d, nn.AdaptiveAvgPool2d)):
+        assert torch.equal(loaded.reconstruct(inputs), stack.reconstruct(inputs))
+        assert stack.reconstruct(inputs).shape == inputs.shape
+    else:
+        with pytest.raises(NetworkError, match=f"no way back from the code of layer '0': {name} cannot be undone"):
+            stack.reconstruct(inputs)
 
 
 class Custom(nn.Module):
@@ -159,9 +185,9 @@ class Sigmoid(nn.Sigmoid):
 
 @pytest.mark.parametrize("module", [Custom(), Sigmoid(), nn.Softmax(1)])
 def test_modules_that_would_have_to_run_code_are_refused(tmp_path, module):
-    (layer,) = cut(nn.Sequential(nn.Linear(6, 3), module, nn.Linear(3, 2)), ["0"])
-    with pytest.raises(NetworkError, match=f"module of type {type(module).__name__} cannot be saved"):
-        Stack([layer], [Decoder(layer.linear)]).save(tmp_path / "model")
+    layer = Layer("0", [], nn.Linear(6, 3), [module])
+    with pytest.raises(NetworkError, match=f"module of type {type(module).__name__}.* cannot be saved"):
+        Stack([layer], [Decoder(layer.module)]).save(tmp_path / "model")
     assert not (tmp_path / "model").exists(), "nothing half-written"
 
 
@@ -197,8 +223,8 @@ DAMAGE = {
     "junk json": lambda folder: (folder / "stack.json").write_text("{"),
     "binary json": lambda folder: (folder / "stack.json").write_bytes(b"\xff\xfe\x00"),
     "list": edited(lambda d: [d]),
-    "no layers": edited(lambda d: {"format": 1}),
-    "wrong width": layer_with(units=7),
+    "no layers": edited(lambda d: {"format": 2}),
+    "wrong width": layer_with(module={"module": "Linear", "in_features": 6, "out_features": 7, "bias": True}),
     "odd type": layer_with(dtype="load"),
     "no such type": layer_with(dtype="float99"),
     "missing key": layer_with(after=[{"module": "LeakyReLU"}]),
@@ -221,10 +247,10 @@ def test_damage_is_a_run_error(tmp_path, kind):
 
 def test_another_format_and_unknown_modules(tmp_path):
     stack_of(network()).save(tmp_path)
-    edited(lambda d: {**d, "format": 2})(tmp_path)
-    with pytest.raises(RunError, match="a stack of format 2, expected 1"):
-        Stack.load(tmp_path)
     edited(lambda d: {**d, "format": 1})(tmp_path)
+    with pytest.raises(RunError, match="a stack of format 1, expected 2"):
+        Stack.load(tmp_path)
+    edited(lambda d: {**d, "format": 2})(tmp_path)
     layer_with(after=[{"module": "Module"}])(tmp_path)
     with pytest.raises(RunError, match="unknown module 'Module'"):
         Stack.load(tmp_path)

@@ -21,26 +21,56 @@ if TYPE_CHECKING:
     from .errors import LayerwiseError
     from .finetuning import FinetuneResult, finetune
     from .nn.corruption import GaussianNoise, Masking, SaltAndPepper
-    from .objectives import Autoencoder, DenoisingAutoencoder
-    from .plan import EarlyStopping, InverseTime, Linear
+    from .nn.lista import LISTA
+    from .nn.networks import Convolution
+    from .objectives import (
+        RBM,
+        Autoencoder,
+        ContractiveAutoencoder,
+        DenoisingAutoencoder,
+        PredictiveSparseDecomposition,
+        RankingLayer,
+        SparseAutoencoder,
+        SupervisedLayer,
+    )
+    from .objectives.penalties import Contraction, KLSparsity, L1Sparsity
+    from .objectives.ranking import RankingLoss
+    from .plan import EarlyStopping, Exponential, Inverse, InverseTime, Linear, OnValidation, Staged, Step
     from .pretraining import PretrainResult, pretrain
     from .stack import Stack
 
 __version__ = version("layerwise")
 __all__ = [
+    "LISTA",
+    "RBM",
     "Autoencoder",
     "Comparison",
+    "Contraction",
+    "ContractiveAutoencoder",
+    "Convolution",
     "DenoisingAutoencoder",
     "EarlyStopping",
+    "Exponential",
     "FinetuneResult",
     "GaussianNoise",
+    "Inverse",
     "InverseTime",
+    "KLSparsity",
+    "L1Sparsity",
     "LayerwiseError",
     "Linear",
     "Masking",
+    "OnValidation",
+    "PredictiveSparseDecomposition",
     "PretrainResult",
+    "RankingLayer",
+    "RankingLoss",
     "SaltAndPepper",
+    "SparseAutoencoder",
     "Stack",
+    "Staged",
+    "Step",
+    "SupervisedLayer",
     "__version__",
     "compare",
     "finetune",
@@ -54,9 +84,30 @@ _HOMES = {
     "data.source": ("open_source",),
     "errors": ("LayerwiseError",),
     "finetuning": ("FinetuneResult", "finetune"),
-    "nn.corruption": ("GaussianNoise", "Masking", "SaltAndPepper"),
-    "objectives": ("Autoencoder", "DenoisingAutoencoder"),
-    "plan": ("EarlyStopping", "InverseTime", "Linear"),
+    "nn.corruption": (
+        "GaussianNoise",
+        "Masking",
+        "SaltAndPepper",
+    ),
+    "nn.lista": ("LISTA",),
+    "nn.networks": ("Convolution",),
+    "objectives": (
+        "RBM",
+        "Autoencoder",
+        "ContractiveAutoencoder",
+        "DenoisingAutoencoder",
+        "PredictiveSparseDecomposition",
+        "RankingLayer",
+        "SparseAutoencoder",
+        "SupervisedLayer",
+    ),
+    "objectives.penalties": (
+        "Contraction",
+        "KLSparsity",
+        "L1Sparsity",
+    ),
+    "objectives.ranking": ("RankingLoss",),
+    "plan": ("EarlyStopping", "Exponential", "Inverse", "InverseTime", "Linear", "OnValidation", "Staged", "Step"),
     "pretraining": ("PretrainResult", "pretrain"),
     "stack": ("Stack",),
 }

@@ -9,14 +9,16 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Generator, Tensor, nn
+from torch import Tensor, nn
 
-from .data.batches import Batch, Batches, hold_out
+from .data.batches import Batches, hold_out
 from .data.source import load_rows, open_source
 from .data.targets import load_targets
 from .errors import DataError, NetworkError, PlanError, nearest
-from .nn.layers import dense_modules
 from .nn.modes import evaluation, modes_kept
+from .nn.networks import dense_modules
+from .objectives.classification import Classifier, check_ends_in_head
+from .objectives.ranking import OutputLoss
 from .plan import EarlyStopping, FinetunePlan, Schedule
 from .randomness import Randomness
 from .recipe import check
@@ -37,8 +39,8 @@ class FinetuneResult:
     Attributes
     ----------
     history : list of dict
-        One record for every summary and validation: update, epoch, training_loss (mean cross-entropy a row since the
-        record before), validation_loss, validation_error (percent), learning_rate, seconds.
+        One record for every summary and validation: update, epoch, training_loss (mean a row since the record
+        before), validation_loss (mean cross-entropy), validation_error (percent), learning_rate, seconds.
     classes : list
         The label of each output.
     updates : int
@@ -56,38 +58,25 @@ class FinetuneResult:
     best_update: int | None = None
 
 
-class Classifier(nn.Module):
-    r"""The learner of fine-tuning: a network and the cross-entropy of its outputs.
-
-    .. math:: \ell = -\log \mathrm{softmax}(f(x))_y, \text{ averaged over rows}
-    """
-
-    def __init__(self, network: nn.Module) -> None:
-        super().__init__()
-        self.network = network
-
-    def loss(self, batch: Batch, generator: Generator) -> Tensor:
-        """Return the mean cross-entropy of a batch; the network's dropout is the only noise."""
-        assert batch.targets is not None
-        return nn.functional.cross_entropy(self.network(batch.inputs), batch.targets)
-
-    def after_update(self) -> None:
-        """Nothing to project."""
-
-
 def finetune(
     network: nn.Module,
     inputs: Any,
     targets: Any,
     *,
+    loss: OutputLoss = DEFAULTS.loss,
     epochs: int = DEFAULTS.epochs,
     batch_size: int = DEFAULTS.batch_size,
     learning_rate: float = DEFAULTS.learning_rate,
     optimizer: str = DEFAULTS.optimizer,
     momentum: float = DEFAULTS.momentum,
     schedule: Schedule | None = DEFAULTS.schedule,
+    momentum_schedule: Schedule | None = DEFAULTS.momentum_schedule,
+    l1: float = DEFAULTS.l1,
     l2: float = DEFAULTS.l2,
+    max_norm: float | None = DEFAULTS.max_norm,
+    clip_norm: float | None = DEFAULTS.clip_norm,
     bias_rate: float = DEFAULTS.bias_rate,
+    fan_in_scaling: bool = DEFAULTS.fan_in_scaling,
     head_first: int = DEFAULTS.head_first,
     freeze: Sequence[str] = DEFAULTS.freeze,
     validation: Any = None,
@@ -112,7 +101,11 @@ def finetune(
         Rows (n, features), as `open_source` takes them.
     targets : array, tensor, path or Source
         One label a row, whole numbers or text; -1, NaN or None is no label.
-    epochs, batch_size, learning_rate, optimizer, momentum, schedule, l2, bias_rate
+    loss : "cross_entropy" or RankingLoss
+        Of the outputs. `RankingLoss` computes the outputs of a few sampled labels only, for networks with very many;
+        the network must end in its last ``nn.Linear``. Validation looks at all outputs either way.
+    epochs, batch_size, learning_rate, optimizer, momentum, schedule, momentum_schedule, l1, l2, max_norm, clip_norm, \
+bias_rate, fan_in_scaling
         As in `layerwise.pretrain`.
     head_first : int
         Epochs in which only the output head is trained, before all layers are.
@@ -155,14 +148,7 @@ def finetune(
         kept, held = hold_out(len(rows), validation, Randomness(seed).child("validation"))
         held_out, rows, codes = (rows[held], codes[held]), rows[kept], codes[kept]
     elif validation is not None:
-        if not isinstance(validation, (tuple, list)) or len(validation) != 2:
-            raise PlanError(
-                f"validation is {type(validation).__name__}, expected a fraction or (inputs, targets)",
-                "set validation=0.1, or give held-out rows with their labels",
-            )
-        held_rows = load_rows(open_source(validation[0]))
-        held_codes, _ = load_targets(open_source(validation[1], kind="targets"), len(held_rows), classes=classes)
-        held_out = held_rows[held_codes >= 0], held_codes[held_codes >= 0]
+        held_out = _given_rows(validation, classes)
     device = pick_device(device)
     check_finetuning(network, rows, codes, plan, held_out)
     folder = None
@@ -173,6 +159,18 @@ def finetune(
     around = Surroundings("finetune", Randomness(seed), folder, with_printing(callbacks, verbose))
     fitted = finetune_network(network, rows, codes, plan, around, device, held_out)
     return FinetuneResult(fitted.records, classes.tolist(), fitted.updates, fitted.seconds, fitted.best_update)
+
+
+def _given_rows(validation: Any, classes: Any) -> tuple[Tensor, Tensor]:
+    """Return the labelled ones of the held-out rows that were given, with the codes of the known classes."""
+    if not isinstance(validation, (tuple, list)) or len(validation) != 2:
+        raise PlanError(
+            f"validation is {type(validation).__name__}, expected a fraction or (inputs, targets)",
+            "set validation=0.1, or give held-out rows with their labels",
+        )
+    rows = load_rows(open_source(validation[0]))
+    codes, _ = load_targets(open_source(validation[1], kind="targets"), len(rows), classes=classes)
+    return rows[codes >= 0], codes[codes >= 0]
 
 
 def finetune_network(
@@ -211,7 +209,7 @@ def _fit(
 ) -> Fitted:
     fitting = around.fitting("" if name == "all" else name, validate)
     batches = Batches(rows, codes, plan.batch_size, fitting.randomness)
-    return fit(Classifier(network), batches, plan, plan.learning_rate, fitting)
+    return fit(Classifier(network, plan.loss), batches, plan, plan.learning_rate, fitting)
 
 
 def validation_of(network: nn.Module, rows: Tensor, codes: Tensor) -> Validate:
@@ -246,8 +244,10 @@ def check_finetuning(
     network: nn.Module, rows: Tensor, codes: Tensor, plan: FinetunePlan, held_out: tuple[Tensor, Tensor] | None
 ) -> None:
     """Find what would stop fine-tuning half-way before any file is written."""
-    if plan.early_stopping and held_out is None:
-        raise PlanError("early_stopping needs rows to validate on", "set validation=0.1, or give held-out rows")
+    if plan.needs_validation and held_out is None:
+        raise PlanError(
+            f"{plan.needs_validation} needs rows to validate on", "set validation=0.1, or give held-out rows"
+        )
     if len(rows) == 0 or (held_out is not None and len(held_out[0]) == 0):
         raise DataError(f"no {'validation ' if len(rows) else ''}row has a label", "label some, or leave them out")
     frozen = {id(p) for name in plan.freeze for p in _parameters(_part(network, name))}
@@ -270,6 +270,9 @@ def check_finetuning(
             f"the network's output has shape {tuple(outputs.shape[1:])} a row, the labels have {needed} classes",
             f"end the network in a head of {needed} outputs",
         )
+    if plan.loss != "cross_entropy":
+        weight = next(network.parameters())
+        check_ends_in_head(network, rows[:2].to(weight.device, weight.dtype))
 
 
 def _parameters(part: nn.Module | nn.Parameter) -> list[nn.Parameter]:

@@ -6,22 +6,26 @@ the command read them from here.
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Annotated, Any, Literal
 
 import torch
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
 from .errors import nearest
 from .nn.initialization import InitializerName
-from .nn.layers import ActivationName
+from .nn.networks import ActivationName, Convolution
 from .objectives import BY_NAME, AnyObjective
 from .objectives.denoising import DenoisingAutoencoder
+from .objectives.ranking import OutputLoss
 
 Positive = Annotated[float, Field(gt=0.0, allow_inf_nan=False)]
 NotNegative = Annotated[float, Field(ge=0.0, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=1)]
 Rate = Annotated[float, Field(ge=0.0, lt=1.0)]
+Fraction = Annotated[float, Field(gt=0.0, le=1.0)]
 
 
 class Table(BaseModel):
@@ -30,8 +34,102 @@ class Table(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
+class Step(Table):
+    r"""Multiplied by a factor every so many updates: :math:`v_t = v_0\, f^{\lfloor t / n \rfloor}`.
+
+    Parameters
+    ----------
+    every : int
+        n, in updates.
+    factor : float
+        f. Above 1 the value rises, and needs an ``end``.
+    end : float or None
+        The value goes no further than this.
+
+    References
+    ----------
+    Mocha.jl's policy "step", and with an ``end`` its momentum policy of that name.
+
+    Examples
+    --------
+    >>> Step(every=1000, factor=0.5).end is None
+    True
+    """
+
+    every: Count
+    factor: Positive
+    end: NotNegative | None = None
+    kind: Literal["step"] = "step"
+
+    @model_validator(mode="after")
+    def _rising_ends(self) -> Step:
+        if self.factor > 1.0 and self.end is None:
+            raise ValueError("a factor above 1 needs an end, the most that the value rises to")
+        return self
+
+
+class Exponential(Table):
+    r"""Multiplied by a factor at each update: :math:`v_t = v_0\, f^t`.
+
+    Examples
+    --------
+    >>> Exponential(factor=0.9999).kind
+    'exponential'
+    """
+
+    factor: Fraction
+    kind: Literal["exponential"] = "exponential"
+
+
+class Inverse(Table):
+    r"""Falling as a power of the number of updates: :math:`v_t = v_0 (1 + \gamma t)^{-p}`.
+
+    Parameters
+    ----------
+    gamma : float
+        :math:`\gamma`, above 0, per update.
+    power : float
+        p, above 0.
+
+    Examples
+    --------
+    >>> Inverse(gamma=0.001).power
+    1.0
+    """
+
+    gamma: Positive
+    power: Positive = 1.0
+    kind: Literal["inverse"] = "inverse"
+
+
+class Staged(Table):
+    """Another fixed value from each of these updates on; before the first, the value that training is given.
+
+    Parameters
+    ----------
+    stages : sequence of (int, float)
+        Pairs (from_update, value), in the order of their updates.
+
+    Examples
+    --------
+    >>> Staged(stages=[(1000, 0.05), (5000, 0.01)]).stages
+    ((1000, 0.05), (5000, 0.01))
+    """
+
+    stages: Annotated[tuple[tuple[Count, NotNegative], ...], Field(min_length=1)]
+    kind: Literal["staged"] = "staged"
+
+    @field_validator("stages")
+    @classmethod
+    def _in_order(cls, stages: tuple[tuple[int, float], ...]) -> tuple[tuple[int, float], ...]:
+        updates = [update for update, _ in stages]
+        if any(later <= earlier for earlier, later in pairwise(updates)):
+            raise ValueError("should have each stage begin after the one before it")
+        return stages
+
+
 class InverseTime(Table):
-    r"""Fixed for tau updates, then falling as 1/t: :math:`\epsilon_t = \epsilon_0 \tau / \max(t, \tau)`.
+    r"""Fixed for tau updates, then falling as 1/t: :math:`v_t = v_0 \tau / \max(t, \tau)`.
 
     References
     ----------
@@ -48,18 +146,59 @@ class InverseTime(Table):
 
 
 class Linear(Table):
-    r"""Falling in a straight line to 0 after the last of T updates: :math:`\epsilon_t = \epsilon_0 (1 - t / T)`.
+    r"""In a straight line to an end after T updates, and fixed from then on.
+
+    .. math:: v_t = v_0 (1 - s) + v_{\text{end}}\, s, \qquad s = \min(t / T, 1)
+
+    Parameters
+    ----------
+    end : float
+        :math:`v_{\text{end}}`; a momentum rises to it.
+    updates : int or None
+        T; None: all updates that are planned.
 
     Examples
     --------
-    >>> Linear().kind
-    'linear'
+    >>> Linear(end=0.9, updates=1000).updates
+    1000
     """
 
+    end: NotNegative = 0.0
+    updates: Count | None = None
     kind: Literal["linear"] = "linear"
 
 
-Schedule = Annotated[InverseTime | Linear, Field(discriminator="kind")]
+class OnValidation(Table):
+    """Multiplied by a factor whenever the validation result stops improving; needs rows to validate on.
+
+    Parameters
+    ----------
+    factor : float
+        Above 0 and below 1.
+    patience : int
+        Validations in a row that bring no better result than the best so far, before each fall.
+    end : float
+        The value falls no further than this.
+
+    References
+    ----------
+    Mocha.jl's policy "decay on validation".
+
+    Examples
+    --------
+    >>> OnValidation(factor=0.5, patience=3).end
+    0.0
+    """
+
+    factor: Annotated[float, Field(gt=0.0, lt=1.0)]
+    patience: Count = 1
+    end: NotNegative = 0.0
+    kind: Literal["on-validation"] = "on-validation"
+
+
+Schedule = Annotated[
+    Step | Exponential | Inverse | Staged | InverseTime | Linear | OnValidation, Field(discriminator="kind")
+]
 
 
 class EarlyStopping(Table):
@@ -110,8 +249,13 @@ class TrainingPlan(Table):
     optimizer: str = "sgd"
     momentum: Rate = 0.0
     schedule: Schedule | None = None
+    momentum_schedule: Schedule | None = None
+    l1: NotNegative = 0.0
     l2: NotNegative = 0.0
+    max_norm: Positive | None = None
+    clip_norm: Positive | None = None
     bias_rate: Positive = 1.0
+    fan_in_scaling: bool = False
     early_stopping: EarlyStopping | None = None
     summary_every: Count | None = None
     validate_every: Count | None = None
@@ -123,6 +267,34 @@ class TrainingPlan(Table):
         optimizer_class(name)
         return name
 
+    @field_validator("momentum_schedule")
+    @classmethod
+    def _momentum_stays_below_1(cls, schedule: Schedule | None, info: ValidationInfo) -> Schedule | None:
+        name, start = info.data.get("optimizer"), info.data.get("momentum")
+        if schedule is None or name is None or start is None:
+            return schedule
+        if not takes_momentum(optimizer_class(name)):
+            raise ValueError(f"optimiser {name!r} has no momentum, for example sgd and rmsprop have one")
+        highest = _highest(schedule, start)
+        if highest >= 1.0:
+            raise ValueError(f"the momentum should stay below 1, this one reaches {highest:g}")
+        if highest == 0.0:
+            raise ValueError("the momentum stays 0: set momentum, which is where it starts")
+        return schedule
+
+    @property
+    def needs_validation(self) -> str | None:
+        """Name of a setting that needs rows to validate on, None when there is none.
+
+        Examples
+        --------
+        >>> PretrainPlan(schedule=OnValidation(factor=0.5)).needs_validation
+        'schedule'
+        """
+        needing = (EarlyStopping, OnValidation)
+        names = ("early_stopping", "schedule", "momentum_schedule")
+        return next((name for name in names if isinstance(getattr(self, name), needing)), None)
+
 
 class PretrainPlan(TrainingPlan):
     """The table ``[pretrain]``: arguments of `layerwise.pretrain`."""
@@ -131,15 +303,25 @@ class PretrainPlan(TrainingPlan):
         AnyObjective | Annotated[tuple[AnyObjective, ...], Field(min_length=1)] | None, BeforeValidator(_objectives)
     ] = DenoisingAutoencoder()
     layers: Literal["auto"] | tuple[str, ...] = "auto"
+    activation: Literal["auto"] | ActivationName = "auto"
+    corrupt: Literal["layer", "input"] = "layer"
     epochs: Count = 15
     batch_size: Count = 100
-    learning_rate: Literal["auto"] | Positive | tuple[Positive, ...] = "auto"
+    learning_rate: Literal["auto"] | Positive | tuple[Positive, ...] = Field("auto", validate_default=True)
     initializer: InitializerName | None = None
+
+    @field_validator("learning_rate")
+    @classmethod
+    def _measured_without_scaling(cls, rate: Any, info: ValidationInfo) -> Any:
+        if rate == "auto" and info.data.get("fan_in_scaling"):
+            raise ValueError("fan_in_scaling needs a learning_rate that is a number: auto is measured without it")
+        return rate
 
 
 class FinetunePlan(TrainingPlan):
     """The table ``[finetune]``: arguments of `layerwise.finetune`."""
 
+    loss: OutputLoss = "cross_entropy"
     epochs: Count = 80
     batch_size: Count = 50
     learning_rate: Positive = 0.1
@@ -153,7 +335,8 @@ class DataPlan(Table):
 
     ``inputs``, ``targets``, ``test`` and ``test_targets`` are files that `layerwise.open_source` takes
     (``file.h5::name`` names a data set). ``inputs`` may be "mnist", ``targets`` the name of a data set in the file of
-    inputs, and ``test`` a fraction of the labelled rows. ``scale`` divides every input; "auto" divides 8-bit pixels by
+    inputs, and ``test`` a fraction of the labelled rows. ``pretrain_inputs`` is a file of other rows to pre-train on;
+    without it they are those of ``inputs``. ``scale`` divides every input; "auto" divides 8-bit pixels by
     255 and leaves everything else as it is.
     """
 
@@ -161,21 +344,29 @@ class DataPlan(Table):
     targets: str | None = None
     test: Annotated[float, Field(gt=0.0, lt=1.0)] | str = 0.2
     test_targets: str | None = None
+    pretrain_inputs: str | None = None
     scale: Literal["auto"] | Positive = "auto"
 
 
 class NetworkPlan(Table):
-    """The table ``[network]``: the network that both arms train."""
+    """The table ``[network]``: the network that both arms train.
 
-    hidden_layer_sizes: Annotated[tuple[Count, ...], Field(min_length=1)] = (1000, 1000)
+    ``factory`` names the callable that made it in Python; a recipe cannot hold it.
+    """
+
+    hidden_layer_sizes: tuple[Count, ...] = (1000, 1000)
+    convolutions: tuple[Convolution, ...] = ()
     activation: ActivationName = "sigmoid"
     initializer: Literal["auto"] | InitializerName = "auto"
     dropout: Rate = 0.0
     input_dropout: Rate = 0.0
     batch_norm: bool = False
+    factory: str | None = None
 
 
-BaselineName = Literal["logistic regression", "gradient boosting", "modern network"]
+BaselineName = Literal[
+    "logistic regression", "gradient boosting", "modern network", "momentum", "adagrad", "rmsprop", "adam"
+]
 
 
 class ComparePlan(Table):
@@ -187,6 +378,7 @@ class ComparePlan(Table):
     min_gain: NotNegative = 0.5
     tune: bool = True
     learning_rates: Annotated[tuple[Positive, ...], Field(min_length=1)] = (0.03, 0.1, 0.3)
+    max_updates: Count | None = None
     baselines: Literal["auto"] | tuple[BaselineName, ...] = "auto"
     random_state: Annotated[int, Field(ge=0)] = 0
 
@@ -225,3 +417,26 @@ def optimizer_class(name: str) -> type[torch.optim.Optimizer]:
         cure = f"; did you mean {near!r}?" if near else ""
         raise ValueError(f"there is no optimiser {name!r}, expected one of {', '.join(sorted(known))}{cure}")
     return known[name.lower()]
+
+
+def takes_momentum(kind: type[torch.optim.Optimizer]) -> bool:
+    """Say whether an optimiser has a momentum.
+
+    Examples
+    --------
+    >>> takes_momentum(torch.optim.SGD), takes_momentum(torch.optim.Adam)
+    (True, False)
+    """
+    return "momentum" in inspect.signature(kind).parameters
+
+
+def _highest(schedule: Schedule, start: float) -> float:
+    """Return the highest value of a schedule that starts here."""
+    match schedule:
+        case Staged(stages=stages):
+            return max(start, *(value for _, value in stages))
+        case Linear(end=end):
+            return max(start, end)
+        case Step(factor=factor, end=float(end)) if factor > 1.0 and start > 0.0:
+            return max(start, end)
+    return start

@@ -1,8 +1,8 @@
 """The greedy procedure: train each layer alone on the codes of the layers below it.
 
     for layer, objective in zip(layers, objectives):
-        learner = objective.build(layer, facts)
-        fit(learner, features)
+        learner = objective.build(layer, facts(features))
+        train(learner, features)
         features = encode(layer, features)
 
 (Bengio et al. 2007; Vincent et al. 2010.) Frozen layers are encoded once per stage, so the cost is linear in depth.
@@ -10,81 +10,42 @@
 
 from __future__ import annotations
 
+import copy
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from torch import Tensor, nn
 
-from .data.batches import Batches, hold_out
+from .data.batches import Batch, hold_out
 from .data.source import load_rows, open_source
-from .errors import PlanError
+from .data.targets import load_targets
+from .errors import DataError, PlanError
+from .nn.cutting import cut
 from .nn.initialization import initialize
-from .nn.layers import Layer, cut
-from .nn.modes import evaluation, modes_kept
-from .objectives.objective import FeatureFacts, LayerLearner, Objective
+from .nn.layers import Layer
+from .nn.modes import modes_kept
+from .objectives.objective import FeatureFacts, Objective
 from .plan import EarlyStopping, PretrainPlan, Schedule
 from .randomness import Randomness
 from .recipe import check
 from .runs.folder import RunFolder, identity_of, seed_of
 from .runs.start import start_alike
-from .stack import BLOCK, Stack, encode, prepare
-from .training.curvature import automatic_rate
+from .stack import Stack, encode, prepare
 from .training.device import exact_float32, matmul_route, moved, pick_device, processor
-from .training.fallbacks import fallbacks, fit_with_fallbacks
 from .training.loop import Callback, Surroundings
+from .training.stage import Stage, train_stage
 from .training.verbose import with_printing
 
 if TYPE_CHECKING:
-
-    class TrainedLayer(nn.Module, LayerLearner):
-        """A module that keeps a learner's promises; Python's types have no other word for both at once."""
-
+    from .training.stage import TrainedLayer
 
 logger = logging.getLogger("layerwise")
 DEFAULTS = PretrainPlan()
-JUDGED_ROWS = 10_000  # rows on which a trained layer's reconstruction is measured
-
-
-@dataclass(frozen=True)
-class Stage:
-    """One trained layer.
-
-    Attributes
-    ----------
-    number : int
-        1 for the first.
-    layer, objective, loss_name : str
-        Name of the dense module, kind of the objective, "squared" or "cross_entropy".
-    units : int
-        Width of the code.
-    learning_rate : float
-        The initial rate, as given or chosen.
-    loss, mean_predictor_loss : float
-        Loss of reconstructing clean rows, and of predicting the training mean instead; on the validation rows where
-        there are some, else on training rows. Per row, summed over features.
-    updates : int
-        Updates made.
-    seconds : float
-        Training time.
-    records : list of dict
-        The history of the stage.
-    """
-
-    number: int
-    layer: str
-    objective: str
-    loss_name: str
-    units: int
-    learning_rate: float
-    loss: float
-    mean_predictor_loss: float
-    updates: int
-    seconds: float
-    records: list[dict[str, Any]] = field(repr=False)
 
 
 @dataclass(frozen=True)
@@ -109,17 +70,25 @@ class PretrainResult:
 def pretrain(
     network: nn.Module,
     inputs: Any,
+    targets: Any = None,
     *,
     objective: str | Objective | Sequence[str | Objective] = DEFAULTS.objective,  # type: ignore[assignment]
     layers: Literal["auto"] | Sequence[str] = DEFAULTS.layers,
+    activation: str = DEFAULTS.activation,
+    corrupt: Literal["layer", "input"] = DEFAULTS.corrupt,
     epochs: int = DEFAULTS.epochs,
     batch_size: int = DEFAULTS.batch_size,
     learning_rate: Literal["auto"] | float | Sequence[float] = DEFAULTS.learning_rate,
     optimizer: str = DEFAULTS.optimizer,
     momentum: float = DEFAULTS.momentum,
     schedule: Schedule | None = DEFAULTS.schedule,
+    momentum_schedule: Schedule | None = DEFAULTS.momentum_schedule,
+    l1: float = DEFAULTS.l1,
     l2: float = DEFAULTS.l2,
+    max_norm: float | None = DEFAULTS.max_norm,
+    clip_norm: float | None = DEFAULTS.clip_norm,
     bias_rate: float = DEFAULTS.bias_rate,
+    fan_in_scaling: bool = DEFAULTS.fan_in_scaling,
     initializer: str | None = DEFAULTS.initializer,
     validation: Any = None,
     early_stopping: EarlyStopping | None = DEFAULTS.early_stopping,
@@ -133,19 +102,28 @@ def pretrain(
     callbacks: Sequence[Callback] = (),
     verbose: int = 0,
 ) -> PretrainResult:
-    """Pre-train a network's layers in place, one after the other, without labels.
+    """Pre-train a network's layers in place, one after the other.
 
     Parameters
     ----------
     network : nn.Module
-        An ``nn.Sequential`` of dense modules and what stands between them. Its ``state_dict`` keys, device, modes,
-        dtype and ``requires_grad`` stay as found.
+        Any module of dense and convolutional modules with one input (`layerwise.nn.cutting.cut` says how it is cut).
+        Its ``state_dict`` keys, device, modes, dtype and ``requires_grad`` stay as found.
     inputs : array, tensor, path or Source
-        Rows (n, features), as `open_source` takes them.
+        Rows (n, ...), as `open_source` takes them and in the shape that the network takes.
+    targets : array, tensor, path or Source, optional
+        One label a row, for objectives that learn from them; -1, NaN or None is no label.
     objective : str, Objective or sequence of them
         How each layer is trained; a sequence has one for each layer.
     layers : "auto" or sequence of str
-        Names of the dense modules to train; "auto": all but the output head.
+        Names of the modules to train; "auto": all but the output head.
+    activation : str
+        "auto": what follows each module in the network. A name, with ``layers``, captures the named modules' inputs
+        while the network runs, and takes their codes to be that activation of their outputs: for networks that
+        cannot be cut.
+    corrupt : {"layer", "input"}
+        Noise on each layer's own input, or on the network's: the noisy row is then taken up through the frozen layers,
+        and the target is the clean code.
     epochs, batch_size : int
         Per stage. The last batch of an epoch may be smaller.
     learning_rate : "auto", float or sequence of float
@@ -154,15 +132,21 @@ def pretrain(
         A name of ``torch.optim``.
     momentum : float
         Of the optimiser, where it takes one.
-    schedule : InverseTime, Linear or None
-        How the rate falls within a stage.
-    l2 : float
-        L2 regularisation of weights (not biases): adds l2/2 |W|^2 to the loss.
+    schedule, momentum_schedule : Step, Exponential, Inverse, Staged, InverseTime, Linear, OnValidation or None
+        How the learning rate and the momentum change within a stage; None: fixed. `OnValidation` needs ``validation``.
+    l1, l2 : float
+        Regularisation of weights (not biases): add l1 |W|_1 and l2/2 |W|^2 to the loss.
+    max_norm : float or None
+        After each update the weights into each unit are scaled back to at most this norm.
+    clip_norm : float or None
+        The gradient of the loss, all parameters together, is scaled back to at most this norm.
     bias_rate : float
         The biases' learning rate as a multiple of the weights'.
+    fan_in_scaling : bool
+        Each neuron's rate is divided by the square root of its number of inputs; needs a number as ``learning_rate``.
     initializer : str or None
         Draws new weights for the layers first; None keeps those found.
-    validation : float, array, tensor, path or Source
+    validation : float, array, tensor, path or Source, or (inputs, targets)
         Held-out rows, or the fraction of the rows to hold out.
     early_stopping : EarlyStopping or None
         Needs ``validation``; the best parameters are kept.
@@ -207,18 +191,19 @@ def pretrain(
     given = {key: value for key, value in locals().items() if key in names}
     plan = check(PretrainPlan, given, "pretrain")
     seed = seed_of(random_state, run_dir, resume)
-    rows = load_rows(open_source(inputs))
+    rows, classes = _read(inputs, targets)
     held_out = None
     if isinstance(validation, float):
-        kept, held = hold_out(len(rows), validation, Randomness(seed).child("validation"))
-        rows, held_out = rows[kept], rows[held]
+        kept, held = hold_out(len(rows.inputs), validation, Randomness(seed).child("validation"))
+        rows, held_out = _rows_at(rows, kept), _rows_at(rows, held)
     elif validation is not None:
-        held_out = load_rows(open_source(validation))
+        held_rows, held_targets = validation if isinstance(validation, tuple) else (validation, None)
+        held_out, _ = _read(held_rows, held_targets, classes)
     device = pick_device(device)
     check_pretraining(network, plan, rows, held_out)
     folder = None
     if run_dir is not None:
-        folder = RunFolder.open(run_dir, resume, identity_of(plan, seed, rows, held_out), seed)
+        folder = RunFolder.open(run_dir, resume, identity_of(plan, seed, *rows, *(held_out or ())), seed)
         folder.write_environment(matmul_route(), processor()[1])
         start_alike(network, folder)
     around = Surroundings("pretrain", Randomness(seed), folder, with_printing(callbacks, verbose))
@@ -227,52 +212,134 @@ def pretrain(
     return result
 
 
+def _read(inputs: Any, targets: Any, classes: Any = None) -> tuple[Batch, Any]:
+    rows = load_rows(open_source(inputs))
+    if targets is None:
+        return Batch(rows), None
+    codes, classes = load_targets(open_source(targets, kind="targets"), len(rows), classes=classes)
+    return Batch(rows, codes), classes
+
+
+def _rows_at(rows: Batch, chosen: Tensor) -> Batch:
+    return Batch(*(None if part is None else part[chosen] for part in rows))  # type: ignore[arg-type]
+
+
 def pretrain_layers(
     network: nn.Module,
-    rows: Tensor,
+    rows: Batch,
     plan: PretrainPlan,
     around: Surroundings,
     device: str | torch.device = "auto",
-    held_out: Tensor | None = None,
+    held_out: Batch | None = None,
 ) -> PretrainResult:
-    """Run the greedy procedure of a checked plan; `pretrain` is the door to it."""
-    layers = cut(network, plan.layers)
+    """Run the greedy procedure of a checked plan; `pretrain` is the door to it.
+
+    ``rows`` are all rows, with the class of each (-1: none) where an objective needs targets.
+    """
+    layers = cut(network, plan.layers, plan.activation)
     objectives = _one_each(plan.objective, layers, "objectives")
     rates = _one_each(plan.learning_rate, layers, "learning rates")
     history: list[Stage] = []
     learners: list[TrainedLayer] = []
     with modes_kept(network), moved(network, pick_device(device)) as place, exact_float32():
-        precision = next(network.parameters()).dtype
-        features = [rows.to(place, precision)] + ([] if held_out is None else [held_out.to(place, precision)])
+        features = [_placed(part, place, plan, next(network.parameters()).dtype) for part in (rows, held_out) if part]
         for number, (layer, objective, rate) in enumerate(zip(layers, objectives, rates, strict=True), 1):
-            prepared = [prepare(layer, part) for part in features]
+            given = [_given(layer, part, objective) for part in features]
             if plan.initializer:
-                initialize(layer.linear, plan.initializer, around.randomness.generator("weights", number))
-            learner: TrainedLayer = objective.build(layer, FeatureFacts.of(prepared[0])).to(place)
-            history.append(_train(learner, prepared, objective.kind, rate, plan, number, around))
-            features = [encode(layer, part) for part in features]
+                initialize(layer.module, plan.initializer, around.randomness.generator("weights", number))
+            found = copy.deepcopy(layer.state_dict())
+            facts = FeatureFacts.of(given[0].inputs, _classes(rows))
+            learner = objective.build(layer, facts, around.randomness.generator("learner", number)).to(place)
+            if plan.corrupt == "input":
+                learner.below = partial(_reach, layers[: number - 1], layer)
+            stage = train_stage(learner, given, objective.kind, rate, plan, number, around)
+            if _deep_enough(objective, stage, history):
+                layer.load_state_dict(found)
+                break
+            history.append(stage)
             learners.append(learner)
+            features = [part._replace(inputs=encode(layer, part.inputs)) for part in features]
     for learner in learners:
         learner.to(next(network.parameters()).device)
     stack = Stack([learner.layer for learner in learners], [learner.decoder for learner in learners])
-    return PretrainResult(history, stack, origins(network, layers))
+    return PretrainResult(history, stack, origins(network, stack.layers))
 
 
-def check_pretraining(network: nn.Module, plan: PretrainPlan, rows: Tensor, held_out: Tensor | None) -> None:
-    """Find what would stop the greedy procedure half-way before any layer is trained or any file written."""
-    layers = cut(network, plan.layers)
+def _placed(rows: Batch, place: torch.device, plan: PretrainPlan, precision: torch.dtype) -> Batch:
+    inputs = rows.inputs.to(place, precision)
+    targets = None if rows.targets is None else rows.targets.to(place)
+    return Batch(inputs, targets, inputs if plan.corrupt == "input" else None)
+
+
+def _given(layer: Layer, rows: Batch, objective: Objective) -> Batch:
+    """Return what a stage learns from: what the layer's module takes, of labelled rows alone where it needs targets."""
+    if objective.needs_targets:
+        assert rows.targets is not None
+        labelled = rows.targets >= 0
+        return Batch(prepare(layer, rows.inputs[labelled]), rows.targets[labelled])
+    return Batch(prepare(layer, rows.inputs), None, rows.raw)
+
+
+def _reach(below: Sequence[Layer], layer: Layer, rows: Tensor) -> Tensor:
+    """Take the network's own rows up to what a layer's module takes."""
+    for lower in below:
+        rows = lower.hand_on(rows)
+    reached: Tensor = layer.preamble(rows)
+    return reached
+
+
+def _deep_enough(objective: Objective, stage: Stage, history: Sequence[Stage]) -> bool:
+    """Say whether a further layer did not bring what the objective asks of one."""
+    wanted = getattr(objective, "grow_until", None)
+    return wanted is not None and bool(history) and stage.loss > (1 - wanted) * history[-1].loss
+
+
+def _classes(rows: Batch) -> int:
+    return 0 if rows.targets is None else int(rows.targets.max()) + 1
+
+
+def check_pretraining(network: nn.Module, plan: PretrainPlan, rows: Batch, held_out: Batch | None) -> None:
+    """Find what would stop the greedy procedure half-way before any layer is trained or any file written.
+
+    Every layer's learner is built around what a few rows become, so that each can refuse its layer.
+    """
     if plan.objective is None:
         raise PlanError("objective is None, the random arm: there is nothing to pre-train", "leave pretrain out")
-    _one_each(plan.objective, layers, "objectives")
+    layers = cut(network, plan.layers, plan.activation)
+    objectives = _one_each(plan.objective, layers, "objectives")
     _one_each(plan.learning_rate, layers, "learning rates")
-    if plan.early_stopping and held_out is None:
-        raise PlanError("early_stopping needs rows to validate on", "set validation=0.1, or give held-out rows")
-    first = plan.objective[0] if isinstance(plan.objective, tuple) else plan.objective
-    first.build(layers[0], FeatureFacts.of(prepare(layers[0], rows)))  # refuses inputs out of the decoder's range
+    _check_targets(objectives, plan, rows, held_out)
+    first = FeatureFacts.of(prepare(layers[0], rows.inputs), _classes(rows))
     for part in [rows] if held_out is None else [rows, held_out]:
-        codes = part[:1]
-        for layer in layers:
+        codes = part.inputs[:2].to(next(network.parameters()))
+        for layer, objective in zip(layers, objectives, strict=True):
+            prepared = prepare(layer, codes)
+            # inputs out of the decoder's range are refused for all rows; deeper ones have an activation's range
+            facts = first if layer is layers[0] else FeatureFacts.of(prepared, _classes(rows))
+            learner = objective.build(layer, facts, torch.Generator().manual_seed(0))
+            if plan.corrupt == "input" and not hasattr(learner, "below"):
+                raise PlanError(
+                    f"corrupt is 'input', but the objective {objective.kind!r} puts no noise on anything",
+                    "use the denoising auto-encoder, or leave corrupt at 'layer'",
+                )
             codes = encode(layer, codes)
+
+
+def _check_targets(objectives: Sequence[Objective], plan: PretrainPlan, rows: Batch, held_out: Batch | None) -> None:
+    needing = next((objective.kind for objective in objectives if objective.needs_targets), None)
+    growing = any(getattr(objective, "grow_until", None) is not None for objective in objectives)
+    if (plan.needs_validation or growing) and held_out is None:
+        what = plan.needs_validation or "grow_until"
+        raise PlanError(f"{what} needs rows to validate on", "set validation=0.1, or give held-out rows")
+    if needing is None:
+        return
+    for part, said in ((rows, "targets"), (held_out, "validation")):
+        if part is not None and (part.targets is None or not bool((part.targets >= 0).any())):
+            raise DataError(
+                f"the objective {needing!r} learns from labels, but {said} has none",
+                "give one label a row, -1 where there is none: pretrain(network, inputs, targets, ...)"
+                if said == "targets" else "give validation=(inputs, targets), or a fraction such as 0.1",
+            )  # fmt: skip
 
 
 def origins(network: nn.Module, layers: Sequence[Layer] = ()) -> dict[str, str]:
@@ -296,53 +363,6 @@ def log_origins(network: nn.Module, found: Mapping[str, str], arm: str = "") -> 
     of = f"{arm}: " if arm else ""
     for name, parameter in network.named_parameters():
         logger.info("%sparameter %s (%s): %s", of, name, "x".join(map(str, parameter.shape)), found[name])
-
-
-def _train(
-    learner: TrainedLayer,
-    features: Sequence[Tensor],
-    kind: str,
-    rate: float | str,
-    plan: PretrainPlan,
-    number: int,
-    around: Surroundings,
-) -> Stage:
-    """Train one layer alone and measure what it reconstructs."""
-    rows, checked = features[0], features[-1][:JUDGED_ROWS]
-    fitting = around.fitting(str(number))
-    if len(features) > 1:
-        fitting = replace(fitting, validate=lambda: {"validation_loss": _loss(learner, features[-1])})
-    batches = Batches(rows, None, plan.batch_size, fitting.randomness)
-    if rate == "auto":
-        generator = torch.Generator(rows.device).manual_seed(fitting.randomness.seed("curvature"))
-        highest = automatic_rate(learner, next(batches.epoch(0)), generator)
-        rates = fallbacks(highest)
-    else:
-        rates = [float(rate)]
-    fitted, chosen = fit_with_fallbacks(learner, batches, plan, rates, fitting)
-    mean = rows.mean(0, dtype=torch.float64).to(checked.dtype).expand_as(checked)
-    return Stage(
-        number=number,
-        layer=learner.layer.name,
-        objective=kind,
-        loss_name=learner.loss_name,
-        units=learner.layer.linear.out_features,
-        learning_rate=chosen,
-        loss=_loss(learner, checked),
-        mean_predictor_loss=float(learner.reconstruction_loss(mean, checked)),
-        updates=fitted.updates,
-        seconds=fitted.seconds,
-        records=fitted.records,
-    )
-
-
-def _loss(learner: TrainedLayer, rows: Tensor) -> float:
-    """Return the loss of reconstructing clean rows, block by block."""
-    total = 0.0
-    with evaluation(learner):
-        for block in rows.split(BLOCK):
-            total += float(learner.reconstruction_loss(learner.reconstruct(block), block)) * len(block)
-    return total / len(rows)
 
 
 def _one_each(value: Any, layers: Sequence[Layer], what: str) -> tuple[Any, ...]:

@@ -19,15 +19,22 @@ from pydantic import ValidationError
 from .errors import PlanError, nearest
 from .nn.corruption import GaussianNoise, Masking, SaltAndPepper
 from .objectives import BY_NAME
-from .plan import InverseTime, Linear, Plan, Table
+from .objectives.ranking import RankingLoss
+from .plan import Exponential, Inverse, InverseTime, Linear, OnValidation, Plan, Staged, Step, Table
 
 KINDS: dict[str, type] = {
     **BY_NAME,
     "masking": Masking,
     "gaussian": GaussianNoise,
     "salt-and-pepper": SaltAndPepper,
+    "ranking-loss": RankingLoss,
+    "step": Step,
+    "exponential": Exponential,
+    "inverse": Inverse,
+    "staged": Staged,
     "inverse-time": InverseTime,
     "linear": Linear,
+    "on-validation": OnValidation,
 }
 T = TypeVar("T", bound=Table)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,18 +14,16 @@ from torch import Tensor, nn
 
 from .errors import DataError, NetworkError, PlanError, RunError
 from .nn.decoder import Decoder
+from .nn.description import build, describe
 from .nn.layers import Layer
 from .nn.modes import evaluation
 from .write import write_json, write_tensors
 
 BLOCK = 4096
-FORMAT = 1
-# The modules a saved stack may hold besides its dense ones, with the arguments that rebuild each: loading runs no code.
-MODULES: dict[str, tuple[str, ...]] = {
-    "Sigmoid": (), "Tanh": (), "ReLU": (), "Identity": (), "Softplus": (), "GELU": (), "SiLU": (), "Softsign": (),
-    "LeakyReLU": ("negative_slope",), "ELU": ("alpha",), "Dropout": ("p",), "Flatten": ("start_dim", "end_dim"),
-    "BatchNorm1d": ("num_features", "eps", "momentum", "affine", "track_running_stats"),
-}  # fmt: skip
+FORMAT = 2
+PARTS = ("preamble", "after", "onward")
+# What may stand between layers without closing the way back.
+_UNDONE = (nn.Flatten, nn.Unflatten, nn.Identity, nn.modules.dropout._DropoutNd)
 
 
 class Stack:
@@ -35,18 +33,18 @@ class Stack:
     ----------
     layers : sequence of Layer
         From the input upwards; they share the network's own modules.
-    decoders : sequence of Decoder
-        One for each layer.
+    decoders : sequence of Decoder or None
+        One for each layer; None where the objective has no way back from the codes.
 
     Examples
     --------
     >>> layer = Layer("0", [], nn.Linear(4, 3), [nn.Sigmoid()])
-    >>> stack = Stack([layer], [Decoder(layer.linear)])
+    >>> stack = Stack([layer], [Decoder(layer.module)])
     >>> stack.encode(torch.zeros(2, 4)).shape, stack.reconstruct(torch.zeros(2, 4)).shape
     (torch.Size([2, 3]), torch.Size([2, 4]))
     """
 
-    def __init__(self, layers: Sequence[Layer], decoders: Sequence[Decoder]) -> None:
+    def __init__(self, layers: Sequence[Layer], decoders: Sequence[Decoder | None]) -> None:
         self.layers = list(layers)
         self.decoders = list(decoders)
 
@@ -57,11 +55,23 @@ class Stack:
 
     def encode(self, inputs: Tensor, depth: int | None = None) -> Tensor:
         """Return the codes of rows (rows, features) after ``depth`` layers, None for all; depth 0 is the input."""
-        return self._through(inputs, self.layers[: self._check(depth)])
+        depth = self._check(depth)
+        for number, layer in enumerate(self.layers[:depth], 1):
+            inputs = encode(layer, inputs, code=number == depth)
+        return inputs
 
     def decode(self, codes: Tensor, depth: int | None = None) -> Tensor:
-        """Map codes of ``depth`` layers, None for all, back to the input."""
-        return self._through(codes, self.decoders[: self._check(depth)][::-1])
+        """Map codes of ``depth`` layers, None for all, back to the input.
+
+        Raises
+        ------
+        NetworkError
+            When there is no way back from a layer: its objective has no decoder, it pools, its inputs were captured.
+        """
+        depth = self._check(depth)
+        for layer, decoder in zip(self.layers[:depth][::-1], self.decoders[:depth][::-1], strict=True):
+            codes = _decode(layer, decoder, codes)
+        return codes
 
     def reconstruct(self, inputs: Tensor, depth: int | None = None) -> Tensor:
         """Encode rows through ``depth`` layers and decode them again, without noise."""
@@ -78,18 +88,22 @@ class Stack:
         description = [
             {
                 "name": layer.name,
-                "preamble": [_describe(module) for module in layer.preamble],
-                "features": layer.linear.in_features,
-                "units": layer.linear.out_features,
-                "bias": layer.linear.bias is not None,
-                "dtype": str(layer.linear.weight.dtype).removeprefix("torch."),
-                "after": [_describe(module) for module in layer.after],
-                "decoder": {"tied": decoder.tied, "gradient": decoder.gradient, "output": decoder.output},
+                "captured": layer.captured,
+                "dtype": str(layer.module.weight.dtype).removeprefix("torch."),
+                "module": describe(layer.module),
+                **{part: [describe(module) for module in getattr(layer, part)] for part in PARTS},
+                "decoder": None if decoder is None else decoder.settings,
             }
             for layer, decoder in zip(self.layers, self.decoders, strict=True)
         ]
-        tensors = {f"{n}.layer.{k}": v for n, layer in enumerate(self.layers) for k, v in layer.state_dict().items()}
-        tensors |= {f"{n}.decoder.{k}": v for n, d in enumerate(self.decoders) for k, v in d.state_dict().items()}
+        owners: dict[str, Sequence[nn.Module | None]] = {"layer": self.layers, "decoder": self.decoders}
+        tensors = {
+            f"{number}.{part}.{name}": value
+            for part, modules in owners.items()
+            for number, module in enumerate(modules)
+            if module is not None
+            for name, value in module.state_dict().items()
+        }
         # the description last: a folder with one is whole
         write_tensors(Path(folder) / "stack.safetensors", tensors)
         write_json(Path(folder) / "stack.json", {"format": FORMAT, "layers": description})
@@ -124,81 +138,94 @@ class Stack:
             raise PlanError(f"depth is {depth}, the stack has {self.depth} layers", f"give 0 to {self.depth}")
         return depth
 
-    def _through(self, rows: Tensor, modules: Sequence[nn.Module]) -> Tensor:
-        with torch.no_grad():
-            for module in modules:
-                rows = encode(module, rows)
+
+def encode(layer: Layer, rows: Tensor, code: bool = False) -> Tensor:
+    """Pass rows through a layer in evaluation mode, block by block, to what the next layer is handed.
+
+    With ``code`` that is this layer's code even where a captured layer hands on the network's own rows.
+    """
+    if layer.captured and not code:
         return rows
 
+    def through(block: Tensor) -> Tensor:
+        codes: Tensor = layer.onward(layer(prepare(layer, block)))
+        return codes
 
-def encode(module: nn.Module, rows: Tensor) -> Tensor:
-    """Pass rows through a layer or a decoder in evaluation mode, block by block."""
-    weight = next(module.parameters())
-    codes: Tensor | None = None
-    with evaluation(module):
-        for start in range(0, len(rows), BLOCK):
-            block = rows[start : start + BLOCK].to(device=weight.device, dtype=weight.dtype)
-            if isinstance(module, Layer):
-                block = prepare(module, block)
-            done = module(block)
-            if codes is None:
-                codes = done.new_empty(len(rows), *done.shape[1:])
-            codes[start : start + BLOCK] = done
-    if codes is None:
-        raise DataError("there are no rows to encode", "give at least one row")
-    return codes
+    return _blockwise(layer, through, rows)
 
 
 def prepare(layer: Layer, rows: Tensor) -> Tensor:
-    """Pass rows through what stands before a layer's dense module (reshaping), and check their width.
+    """Pass rows through what stands before a layer's module (reshaping), and check that they fit it.
 
     Raises
     ------
     DataError
-        When the rows do not fit the dense module.
+        When the rows do not fit the module.
     """
     with evaluation(layer):
         rows = layer.preamble(rows)
-    if rows.ndim != 2 or rows.shape[1] != layer.linear.in_features:
+    weight = layer.module.weight
+    width = weight.shape[1] * getattr(layer.module, "groups", 1)
+    small = any(size < kernel for size, kernel in zip(rows.shape[2:], weight.shape[2:], strict=False))
+    if rows.ndim != weight.ndim or rows.shape[1] != width or (small and not any(layer.module.padding)):
+        wanted = f"{width} features" if weight.ndim == 2 else f"{width} channels by {tuple(weight.shape[2:])} or more"
         raise DataError(
-            f"layer {layer.name!r} takes rows of {layer.linear.in_features} features, found shape "
-            f"{tuple(rows.shape[1:])} a row",
-            "give rows of that width; rows of more dimensions need an nn.Flatten first",
+            f"layer {layer.name!r} takes rows of {wanted}, found shape {tuple(rows.shape[1:])} a row",
+            "give rows of that shape; rows of more dimensions need an nn.Flatten before a dense module",
         )
     return rows
 
 
-def _describe(module: nn.Module) -> dict[str, Any]:
-    name = type(module).__name__
-    if name not in MODULES or type(module) is not getattr(nn, name):
+def _decode(layer: Layer, decoder: Decoder | None, codes: Tensor) -> Tensor:
+    """Map what a layer hands on back to what it was handed."""
+    between = [module for module in (*layer.onward, *layer.preamble) if not isinstance(module, _UNDONE)]
+    if decoder is None or layer.captured or between:
+        reason = (
+            "its objective has no decoder" if decoder is None
+            else "its inputs were captured in the midst of the network" if layer.captured
+            else f"{type(between[0]).__name__} cannot be undone"
+        )  # fmt: skip
         raise NetworkError(
-            f"a stack with a module of type {name} cannot be saved: loading it would have to run code",
-            f"use one of {', '.join(sorted(MODULES))}, or keep the network's own state_dict",
+            f"there is no way back from the code of layer {layer.name!r}: {reason}", "decode from a lower depth"
         )
-    return {"module": name, **{key: getattr(module, key) for key in MODULES[name]}}
+
+    def back(block: Tensor) -> Tensor:
+        rows: Tensor = decoder(block.reshape(len(block), *decoder.code_shape))
+        return rows.flatten(1) if any(isinstance(module, nn.Unflatten) for module in layer.preamble) else rows
+
+    return _blockwise(decoder, back, codes)
 
 
-def _build(description: list[dict[str, Any]], tensors: dict[str, Tensor]) -> tuple[list[Layer], list[Decoder]]:
-    layers, decoders = [], []
+def _blockwise(module: nn.Module, function: Callable[[Tensor], Tensor], rows: Tensor) -> Tensor:
+    """Apply a function of a module, in evaluation mode, to block after block of rows."""
+    weight = next(module.parameters())
+    found: Tensor | None = None
+    with evaluation(module):
+        for start in range(0, len(rows), BLOCK):
+            block = function(rows[start : start + BLOCK].to(device=weight.device, dtype=weight.dtype))
+            if found is None:
+                found = block.new_empty(len(rows), *block.shape[1:])
+            found[start : start + BLOCK] = block
+    if found is None:
+        raise DataError("there are no rows to encode", "give at least one row")
+    return found
+
+
+def _build(
+    description: Sequence[dict[str, Any]], tensors: dict[str, Tensor]
+) -> tuple[list[Layer], list[Decoder | None]]:
+    layers: list[Layer] = []
+    decoders: list[Decoder | None] = []
     for number, item in enumerate(description):
-        dtype = getattr(torch, item["dtype"])
-        dense: nn.Linear = nn.utils.skip_init(
-            nn.Linear, item["features"], item["units"], bias=item["bias"], dtype=dtype
-        )
-        layer = Layer(item["name"], _modules(item["preamble"]), dense, _modules(item["after"])).to(dtype)
-        decoder = Decoder(dense, **item["decoder"])
-        for part, module in (("layer", layer), ("decoder", decoder)):
+        (module,) = build([item["module"]])
+        preamble, after, onward = (build(item[part]) for part in PARTS)
+        layer = Layer(item["name"], preamble, module, after, onward, item["captured"])
+        layer.to(getattr(torch, item["dtype"])).eval()
+        layers.append(layer)
+        decoders.append(None if item["decoder"] is None else Decoder(module, **item["decoder"]).eval())
+        for part, found in (("layer", layer), ("decoder", decoders[-1])):
             prefix = f"{number}.{part}."
-            module.load_state_dict({k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)})
-        layers.append(layer.eval())
-        decoders.append(decoder.eval())
+            own = {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
+            if found is not None:
+                found.load_state_dict(own)
     return layers, decoders
-
-
-def _modules(described: list[dict[str, Any]]) -> list[nn.Module]:
-    built = []
-    for item in described:
-        if item["module"] not in MODULES:
-            raise RunError(f"a saved stack names the unknown module {item['module']!r}")
-        built.append(getattr(nn, item["module"])(**{key: item[key] for key in MODULES[item["module"]]}))
-    return built

@@ -50,7 +50,7 @@ def setting(seed=0):
 
 def learner_of(objective, rows, weight, bias, back_bias):
     dense = nn.Linear(FEATURES, UNITS, dtype=torch.float64)
-    learner = objective.build(Layer("0", [], dense, [nn.Sigmoid()]), FeatureFacts.of(torch.from_numpy(rows)))
+    learner = objective.build(Layer("0", [], dense, [nn.Sigmoid()]), FeatureFacts.of(torch.from_numpy(rows)), torch.Generator())
     with torch.no_grad():
         dense.weight.copy_(torch.from_numpy(weight))
         dense.bias.copy_(torch.from_numpy(bias))
@@ -77,11 +77,11 @@ def test_loss_and_gradients(loss, output, weights):
     expected, d_encoder, d_bias, d_decoder, d_back_bias = reference(
         weight, bias, back, back_bias, rows, rows, loss, output
     )
-    found = learner.layer.linear.weight.grad.numpy()
+    found = learner.layer.module.weight.grad.numpy()
     assert value.item() == pytest.approx(expected, rel=1e-10)
     whole = {"full": d_encoder + d_decoder, "encoder": d_encoder, "untied": d_encoder}[weights]
     np.testing.assert_allclose(found, whole, rtol=1e-10, atol=1e-12)
-    np.testing.assert_allclose(learner.layer.linear.bias.grad.numpy(), d_bias, rtol=1e-10, atol=1e-12)
+    np.testing.assert_allclose(learner.layer.module.bias.grad.numpy(), d_bias, rtol=1e-10, atol=1e-12)
     np.testing.assert_allclose(learner.decoder.bias.grad.numpy(), d_back_bias, rtol=1e-10, atol=1e-12)
     if not tied:
         np.testing.assert_allclose(learner.decoder.weight.grad.numpy(), d_decoder, rtol=1e-10, atol=1e-12)
@@ -96,11 +96,10 @@ def test_reduction(loss, output):
     inputs = torch.from_numpy(rows)
     once = learner.loss(Batch(inputs), torch.Generator()).item()
     assert learner.loss(Batch(inputs.repeat(2, 1)), torch.Generator()).item() == pytest.approx(once, rel=1e-12)
-    z = learner.reconstruct(inputs)
-    single = learner.reconstruction_loss(z, inputs).item()
-    assert single == pytest.approx(once, rel=1e-10), "without noise the two losses are one"
-    doubled = learner.reconstruction_loss(z.repeat(1, 2), inputs.repeat(1, 2)).item()
-    assert doubled == pytest.approx(2 * single, rel=1e-12)
+    assert learner.clean_loss(Batch(inputs)).item() == once, "without noise the two losses are one"
+    activation = learner.decoder.activation(learner.layer(inputs))
+    doubled = learner._loss(activation.repeat(1, 2), inputs.repeat(1, 2)).item()
+    assert doubled == pytest.approx(2 * once, rel=1e-12)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
@@ -108,15 +107,15 @@ def test_cross_entropy_at_extreme_activations(dtype):
     """By activation it is linear far out, where a log of a sigmoid is infinite."""
     layer = Layer("0", [], nn.Linear(2, 1).to(dtype), [nn.Sigmoid()])
     clean = torch.tensor([[1.0, 0.0], [0.0, 1.0]], dtype=dtype)
-    learner = Autoencoder(loss="cross_entropy").build(layer, FeatureFacts.of(clean))
+    learner = Autoencoder(loss="cross_entropy").build(layer, FeatureFacts.of(clean), torch.Generator())
     with torch.no_grad():
-        learner.layer.linear.weight.zero_()
+        learner.layer.module.weight.zero_()
         learner.decoder.bias.copy_(torch.tensor([500.0, -500.0]))
     loss = learner.loss(Batch(clean), torch.Generator())
     loss.backward()
     assert loss.item() == pytest.approx(500.0)  # row 1 exact, row 2 wrong by 500 in both features, mean of the two
     assert torch.isfinite(learner.decoder.bias.grad).all()
-    assert torch.isfinite(learner.layer.linear.weight.grad).all()
+    assert torch.isfinite(learner.layer.module.weight.grad).all()
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
@@ -126,16 +125,16 @@ def test_decoder_bias_starts_at_the_inverse_link_of_the_mean(dtype):
     layer = Layer("0", [], nn.Linear(4, 2).to(dtype), [nn.Sigmoid()])
     mean = np.array([0.001, 0.999, 0.3, 0.7])
     logit = np.log(mean / (1 - mean))
-    bias = Autoencoder().build(layer, FeatureFacts.of(rows)).decoder.bias
+    bias = Autoencoder().build(layer, FeatureFacts.of(rows), torch.Generator()).decoder.bias
     np.testing.assert_allclose(bias.detach().numpy(), logit, rtol=1e-4 if dtype == torch.float32 else 1e-7)
-    linear = Autoencoder(loss="squared", decoder="linear").build(layer, FeatureFacts.of(rows)).decoder.bias
+    linear = Autoencoder(loss="squared", decoder="linear").build(layer, FeatureFacts.of(rows), torch.Generator()).decoder.bias
     np.testing.assert_allclose(linear.detach().numpy(), [0, 1, 0.3, 0.7], rtol=1e-6)
 
 
 def test_the_mean_is_of_the_layers_inputs_not_of_its_codes():
     """A bias taken from the wrong layer has the wrong width, or the wrong mean when the widths agree."""
     rows = torch.full((3, 4), 2.0)
-    learner = Autoencoder().build(Layer("0", [], nn.Linear(4, 4), [nn.Sigmoid()]), FeatureFacts.of(rows))
+    learner = Autoencoder().build(Layer("0", [], nn.Linear(4, 4), [nn.Sigmoid()]), FeatureFacts.of(rows), torch.Generator())
     assert learner.decoder.bias.tolist() == [2.0] * 4
 
 
@@ -153,8 +152,8 @@ def test_the_mean_is_of_the_layers_inputs_not_of_its_codes():
     ],
 )
 def test_auto_follows_the_range(low, high, words, expected):
-    facts = FeatureFacts(2, 3, low, high, torch.full((3,), 0.5, dtype=torch.float64), 1.0)
-    learner = Autoencoder(**words).build(Layer("0", [], nn.Linear(3, 2), []), facts)
+    facts = FeatureFacts(2, low, high, torch.full((3,), 0.5, dtype=torch.float64))
+    learner = Autoencoder(**words).build(Layer("0", [], nn.Linear(3, 2), []), facts, torch.Generator())
     assert (learner.loss_name, learner.decoder.output) == expected
 
 
@@ -189,7 +188,7 @@ def test_updates_are_those_of_sgd_by_hand(momentum, bias_rate, l2):
         speeds = [momentum * v + g for v, g in zip(speeds, gradients, strict=True)]
         factors = [1.0, bias_rate, bias_rate]
         values = [p - rate * k * v for p, k, v in zip(values, factors, speeds, strict=True)]
-    dense = learner.layer.linear
+    dense = learner.layer.module
     for found, expected in zip([dense.weight, dense.bias, learner.decoder.bias], values, strict=True):
         np.testing.assert_allclose(found.detach().numpy(), expected, rtol=1e-10, atol=1e-12)
 
@@ -203,15 +202,15 @@ def test_l2_is_on_weights_only():
     step = AutogradStep(learner, TrainingPlan(epochs=1, batch_size=ROWS, l2=0.5))
     step.set_learning_rate(0.2)
     step(Batch(torch.from_numpy(rows)), torch.Generator())
-    np.testing.assert_allclose(learner.layer.linear.weight.detach().numpy(), 0.9 * weight, rtol=1e-12)
+    np.testing.assert_allclose(learner.layer.module.weight.detach().numpy(), 0.9 * weight, rtol=1e-12)
     np.testing.assert_allclose(learner.decoder.weight.detach().numpy(), 0.9 * weight[::-1], rtol=1e-12)
-    assert np.array_equal(learner.layer.linear.bias.detach().numpy(), bias)
+    assert np.array_equal(learner.layer.module.bias.detach().numpy(), bias)
     assert np.array_equal(learner.decoder.bias.detach().numpy(), back_bias)
 
 
 def test_the_decoder_bias_starts_at_the_mean_or_at_zero():
     facts = FeatureFacts.of(torch.full((10, 4), 0.25))
     layer = Layer("0", [], nn.Linear(4, 3), [nn.Sigmoid()])
-    assert torch.equal(Autoencoder(decoder_bias="zero").build(layer, facts).decoder.bias, torch.zeros(4))
-    started = Autoencoder(decoder="linear", loss="squared").build(layer, facts).decoder.bias
+    assert torch.equal(Autoencoder(decoder_bias="zero").build(layer, facts, torch.Generator()).decoder.bias, torch.zeros(4))
+    started = Autoencoder(decoder="linear", loss="squared").build(layer, facts, torch.Generator()).decoder.bias
     assert torch.equal(started, torch.full((4,), 0.25))

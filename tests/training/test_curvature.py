@@ -9,7 +9,7 @@ from torch import nn
 
 from layerwise.data.batches import Batch
 from layerwise.nn.corruption import Masking
-from layerwise.nn.layers import cut
+from layerwise.nn.cutting import cut
 from layerwise.objectives.autoencoder import Autoencoder
 from layerwise.objectives.denoising import DenoisingAutoencoder
 from layerwise.objectives.objective import FeatureFacts
@@ -49,7 +49,7 @@ def test_of_a_linear_learner():
     draw = np.random.default_rng(0)
     rows = torch.from_numpy(draw.normal(size=(50, 5)))
     layer = cut(nn.Sequential(nn.Linear(5, 3), nn.Sigmoid()).double())[0]
-    learner = Autoencoder(loss="squared", decoder="linear", tied=False).build(layer, FeatureFacts.of(rows))
+    learner = Autoencoder(loss="squared", decoder="linear", tied=False).build(layer, FeatureFacts.of(rows), torch.Generator())
     layer.requires_grad_(False)
     codes = np.hstack([layer(rows).numpy(), np.ones((50, 1))])
     expected = 0.5 / np.linalg.eigvalsh(codes.T @ codes / 50).max()
@@ -65,7 +65,7 @@ def test_measuring_changes_nothing_and_draws_nothing_global():
     """Dropout after the dense module is off, as in training, and batch normalisation keeps its running means."""
     network = nn.Sequential(nn.Linear(6, 4), nn.BatchNorm1d(4), nn.Sigmoid(), nn.Dropout(0.5), nn.Linear(4, 2))
     rows = torch.rand(20, 6, generator=torch.Generator().manual_seed(0))
-    learner = DenoisingAutoencoder(Masking(0.5)).build(cut(network)[0], FeatureFacts.of(rows))
+    learner = DenoisingAutoencoder(Masking(0.5)).build(cut(network)[0], FeatureFacts.of(rows), torch.Generator())
     before = {name: value.clone() for name, value in learner.state_dict().items()}
     state = torch.random.get_rng_state()
     rates = {automatic_rate(learner, Batch(rows), torch.Generator().manual_seed(1)) for _ in range(2)}

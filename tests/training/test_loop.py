@@ -7,18 +7,28 @@ import torch
 from torch import nn
 
 from layerwise.data.batches import Batches
-from layerwise.errors import DivergenceError
+from layerwise.errors import DivergenceError, PlanError
 from layerwise.nn.corruption import Masking
 from layerwise.nn.layers import Layer
 from layerwise.objectives.denoising import DenoisingAutoencoder
 from layerwise.objectives.objective import FeatureFacts
-from layerwise.plan import EarlyStopping, InverseTime, Linear, TrainingPlan
+from layerwise.plan import (
+    EarlyStopping,
+    Exponential,
+    Inverse,
+    InverseTime,
+    Linear,
+    OnValidation,
+    Staged,
+    Step,
+    TrainingPlan,
+)
 from layerwise.randomness import Randomness
 from layerwise.runs.checkpoint import Checkpoint
 from layerwise.runs.folder import RunFolder
 from layerwise.runs.history import History
 from layerwise.training.loop import FIRST_ROWS, Fitting, Surroundings, fit
-from layerwise.training.schedules import rate_at
+from layerwise.training.schedules import value_at
 
 ROWS, FEATURES, CLASSES = 50, 6, 3
 
@@ -86,22 +96,33 @@ def stopping_at(update):
     return callback
 
 
-@pytest.mark.parametrize("schedule", [None, InverseTime(tau=4), Linear()])
+FALLING = [InverseTime(tau=4), Linear(), Step(every=2, factor=0.5), Exponential(factor=0.9), Inverse(gamma=0.1)]
+RISING = [None, Linear(end=0.95, updates=7), Staged(stages=((3, 0.5), (8, 0.9)))]
+
+
+@pytest.mark.parametrize("schedule", [None, *FALLING, Staged(stages=((3, 0.1), (8, 0.2)))], ids=lambda s: s and s.kind)
+@pytest.mark.parametrize("momentum_schedule", RISING, ids=lambda s: s and s.kind)
 @pytest.mark.parametrize("momentum", [0.0, 0.9])
-def test_updates_are_those_of_plain_pytorch(schedule, momentum):
+def test_updates_are_those_of_plain_pytorch(schedule, momentum_schedule, momentum):
     """Batch normalisation included: looking at the loss before training must not move its running means."""
-    learner, _ = run(Classifier(dropout=0.0), momentum=momentum, schedule=schedule)
+    words = {"momentum": momentum, "schedule": schedule, "momentum_schedule": momentum_schedule}
+    learner, fitted = run(Classifier(dropout=0.0), **words)
     plain = Classifier(dropout=0.0)
-    optimizer = torch.optim.SGD(plain.parameters(), lr=0.3, momentum=momentum)
+    # a momentum of exactly 0 leaves torch without a velocity for the updates after it
+    optimizer = torch.optim.SGD(plain.parameters(), lr=0.3, momentum=momentum or 1e-300)
     update = 0
     for epoch in range(4):
         for batch in batches().epoch(epoch):
-            optimizer.param_groups[0]["lr"] = rate_at(schedule, 0.3, update, 12)
+            optimizer.param_groups[0]["lr"] = value_at(schedule, 0.3, update, 12)
+            optimizer.param_groups[0]["momentum"] = value_at(momentum_schedule, momentum, update, 12) or 1e-300
             optimizer.zero_grad()
             plain.loss(batch, None).backward()
             optimizer.step()
             update += 1
     assert same(learner, plain)
+    assert [r["learning_rate"] for r in fitted.records] == [value_at(schedule, 0.3, 3 * e, 12) for e in range(5)]
+    expected = [value_at(momentum_schedule, momentum, 3 * e, 12) for e in range(5)] if momentum_schedule else [None] * 5
+    assert [r.get("momentum") for r in fitted.records] == expected
 
 
 INTERRUPTED = {
@@ -110,14 +131,25 @@ INTERRUPTED = {
     "adam": {"optimizer": "adam"},
     "schedule": {"schedule": Linear(), "l2": 0.01, "bias_rate": 2.0},
     "early stopping": {"early_stopping": EarlyStopping(patience=4), "momentum": 0.9},
-}
+    "step": {"schedule": Step(every=2, factor=0.7)},
+    "on validation": {"schedule": OnValidation(factor=0.5, patience=2), "validate_every": 1},
+    "momentum on validation": {
+        "schedule": OnValidation(factor=0.8, patience=3), "validate_every": 1, "momentum": 0.9,
+        "momentum_schedule": OnValidation(factor=0.9, patience=2),
+    },
+    "rising momentum": {"momentum": 0.0, "momentum_schedule": Linear(end=0.95, updates=8)},
+    "rmsprop": {"optimizer": "rmsprop", "momentum": 0.0, "momentum_schedule": Staged(stages=((3, 0.5), (7, 0.9)))},
+    "l1, norms, fan-in": {
+        "l1": 0.01, "max_norm": 2.0, "clip_norm": 0.5, "fan_in_scaling": True, "bias_rate": 2.0, "momentum": 0.9
+    },
+}  # fmt: skip
 
 
-def validated(learner):
-    """Return a validation that is a function of the weights, so that a resumed fit sees the same."""
+def validated(learner, frequency=9):
+    """Return a validation that is a function of the weights, so that a resumed fit sees the same, better and worse."""
 
     def validate():
-        return {"validation_loss": float(learner.network[0].weight.detach().square().sum().sub(50).abs())}
+        return {"validation_loss": float(learner.network[0].weight.detach().square().sum().mul(frequency).sin().add(2))}
 
     return validate
 
@@ -130,10 +162,16 @@ def test_stopped_and_resumed_equals_uninterrupted(tmp_path, kind, every, stop):
 
     def go(history, checkpoint=None, callbacks=()):
         learner = Classifier()
-        words = {"history": history, "checkpoint": checkpoint, "callbacks": callbacks, "validate": validated(learner)}
+        validate = validated(learner, frequency=3000 if "on validation" in kind else 9)
+        words = {"history": history, "checkpoint": checkpoint, "callbacks": callbacks, "validate": validate}
         return run(learner, checkpoint_every=every, summary_every=1, **words, **INTERRUPTED[kind])
 
     whole, fitted = go(History())
+    if "on validation" in kind:
+        rates = [(record["learning_rate"], record.get("momentum")) for record in fitted.records]
+        assert rates[0] != rates[(stop - 1) // every * every] != rates[12], (
+            "there is something to remember, and more to come"
+        )
     path = tmp_path / "history.jsonl"
     checkpoint = Checkpoint(tmp_path / "stage.safetensors", "me")
     with pytest.raises(Stop):
@@ -146,6 +184,34 @@ def test_stopped_and_resumed_equals_uninterrupted(tmp_path, kind, every, stop):
     timeless = [{k: v for k, v in line.items() if k != "seconds"} for line in fitted.records]
     assert [{k: v for k, v in line.items() if k != "seconds"} for line in again.records] == timeless
     assert again.records == History(path).of("stage")
+
+
+def test_on_validation_counts_from_update_0_on():
+    """Results 5 4 4 4 4 at updates 0, 3, ..., patience 2: halved at update 9, for the updates after it."""
+    results = iter([5.0, 4.0, 4.0, 4.0, 4.0])
+    words = {"schedule": OnValidation(factor=0.5, patience=2), "validate": lambda: {"validation_loss": next(results)}}
+    learner, fitted = run(Classifier(dropout=0.0), **words)
+    assert [r["learning_rate"] for r in fitted.records] == [0.3, 0.3, 0.3, 0.15, 0.15]
+    staged, _ = run(Classifier(dropout=0.0), schedule=Staged(stages=((9, 0.15),)))
+    assert same(learner, staged)
+
+
+def test_on_validation_looks_at_the_error_where_there_is_one():
+    results = iter([5.0, 6.0, 7.0, 8.0, 9.0])
+    schedule = OnValidation(factor=0.5)
+    _, fitted = run(
+        schedule=schedule, validate=lambda: {"validation_loss": 1.0, "validation_error": 10 - next(results)}
+    )
+    assert {r["learning_rate"] for r in fitted.records} == {0.3}
+
+
+@pytest.mark.parametrize("name", ["schedule", "momentum_schedule", "early_stopping"])
+def test_what_needs_rows_to_validate_on_is_refused_without_them(name):
+    values = {"schedule": OnValidation(factor=0.5), "momentum_schedule": OnValidation(factor=0.5)}
+    history = History()
+    with pytest.raises(PlanError, match=f"{name} needs rows to validate on"):
+        run(history=history, momentum=0.9, **{name: values.get(name, EarlyStopping())})
+    assert history.of("stage") == []
 
 
 def test_resumed_within_an_epoch_keeps_the_running_loss(tmp_path, monkeypatch):
@@ -282,7 +348,7 @@ def test_dropout_and_corruption_differ_between_updates():
     assert len({record["training_loss"] for record in fitted.records[1:]}) == 5
     rows = torch.rand(30, 8, generator=torch.Generator().manual_seed(0))
     layer = Layer("0", [], nn.Linear(8, 4), [nn.Sigmoid()])
-    learner = DenoisingAutoencoder(Masking(0.5)).build(layer, FeatureFacts.of(rows))
+    learner = DenoisingAutoencoder(Masking(0.5)).build(layer, FeatureFacts.of(rows), torch.Generator())
     whole = Batches(rows, None, 30, Randomness(0))
     fitted = fit(learner, whole, plan_of(epochs=5), 1e-30, fitting_of())
     assert len({record["training_loss"] for record in fitted.records[1:]}) == 5

@@ -14,6 +14,7 @@ from ..errors import PlanError
 Data = Annotated[str | None, typer.Argument(help="HDF5 file, file.h5::dataset, or a text file listing HDF5 files.")]
 Target = Annotated[str | None, typer.Option(help="Data set of the labels, or a file of its own.")]
 Test = Annotated[str | None, typer.Option(help="File of test rows, or the fraction of labelled rows to test on.")]
+PretrainData = Annotated[str | None, typer.Option(help="File of other rows to pre-train on, with the same columns.")]
 Recipe = Annotated[str | None, typer.Option(help="Shipped recipe or TOML file; mnist when no DATA is given.")]
 Set = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override a setting of the recipe.")]
 Budgets = Annotated[str | None, typer.Option(help="Label budgets, for example 100,1000.")]
@@ -28,6 +29,7 @@ def compare(
     data: Data = None,
     target: Target = None,
     test: Test = None,
+    pretrain_data: PretrainData = None,
     recipe: Recipe = None,
     settings: Set = None,
     budgets: Budgets = None,
@@ -53,7 +55,8 @@ def compare(
 
     overrides = list(settings or [])
     values = {
-        "data.inputs": data, "data.targets": target, "data.test": _number(test), "compare.budgets": _budgets(budgets),
+        "data.inputs": data, "data.targets": target, "data.test": _number(test),
+        "data.pretrain_inputs": pretrain_data, "compare.budgets": _budgets(budgets),
         "compare.seeds": seeds, "compare.random_state": random_state,
     }  # fmt: skip
     overrides += [

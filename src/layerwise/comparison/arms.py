@@ -1,56 +1,147 @@
-"""The arms of a comparison: networks that start alike, one of them pre-trained."""
+"""The arms of a comparison, and the rival networks beside them: where each starts and how it is trained."""
 
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+import torch
 from torch import Tensor, nn
 
+from ..data.batches import Batch
+from ..errors import PlanError
 from ..finetuning import finetune_network, predict_outputs
 from ..nn.initialization import initialize_output_bias
-from ..nn.layers import build_network, dense_modules
-from ..plan import FinetunePlan, NetworkPlan, Plan
-from ..pretraining import PretrainResult, log_origins, origins, pretrain_layers
+from ..nn.networks import build_network, dense_modules
+from ..plan import FinetunePlan, NetworkPlan, Plan, PretrainPlan
+from ..pretraining import PretrainResult, pretrain_layers
 from ..randomness import Randomness
 from ..training.loop import Surroundings
 from .convergence import Curve
 from .rows import Rows
 
-MODERN_NETWORK = {"activation": "relu", "batch_norm": True, "initializer": "auto"}
-MODERN_FINETUNE = {"optimizer": "adam", "momentum": 0.0, "l2": 0.0, "schedule": None, "bias_rate": 1.0, "freeze": ()}
-MODERN_LEARNING_RATES = (0.0003, 0.001, 0.003)
+ARMS = ("pretrained", "random")
 CURVE_POINTS = 40  # validations of a final fit, unless the plan says how often
+# What every rival does without: it is trained by its own optimiser from random weights.
+_PLAIN = {"momentum": 0.0, "momentum_schedule": None, "schedule": None, "l2": 0.0, "bias_rate": 1.0, "freeze": ()}
+Factory = Callable[[], nn.Module]
 
 
 @dataclass(frozen=True)
-class Starts:
-    """Where the arms of one seed start: the networks before any label is seen.
+class Rival:
+    """A random network trained in another way, tuned like the arms: what pre-training is up against."""
 
-    The random arm's weights *are* the weights that the pre-trained arm had before pre-training.
+    arm: str
+    learning_rates: tuple[float, ...]
+    finetune: Mapping[str, Any]
+    network: Mapping[str, Any]
+
+
+RIVALS = {
+    "modern network": Rival(
+        "modern", (0.0003, 0.001, 0.003), {**_PLAIN, "optimizer": "adam"},
+        {"activation": "relu", "batch_norm": True, "initializer": "auto"},
+    ),
+    "momentum": Rival("momentum", (0.01, 0.03, 0.1), {**_PLAIN, "optimizer": "sgd", "momentum": 0.9}, {}),
+    "adagrad": Rival("adagrad", (0.003, 0.01, 0.03), {**_PLAIN, "optimizer": "adagrad"}, {}),
+    "rmsprop": Rival("rmsprop", (0.0001, 0.0003, 0.001), {**_PLAIN, "optimizer": "rmsprop"}, {}),
+    "adam": Rival("adam", (0.0003, 0.001, 0.003), {**_PLAIN, "optimizer": "adam"}, {}),
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Arm:
+    """One network of a comparison.
+
+    Attributes
+    ----------
+    name : str
+        In files and reports.
+    start : str
+        Arms of one start have the same initial weights.
+    pretrain : PretrainPlan or None
+        How it is pre-trained; None: not at all.
+    network, finetune, learning_rates
+        What it is, how it is fine-tuned, and the grid it is tuned on.
     """
 
-    pretrained: nn.Sequential
-    random: nn.Sequential
-    modern: nn.Sequential
-    pretraining: PretrainResult | None
+    name: str
+    start: str
+    pretrain: PretrainPlan | None
+    network: NetworkPlan
+    finetune: FinetunePlan
+    learning_rates: tuple[float, ...]
 
-    def parameters(self) -> dict[str, dict[str, str]]:
-        """Return and log, for each parameter of both arms, whether it is pre-trained or initialised."""
-        found = {"random": origins(self.random), "pretrained": origins(self.pretrained)}
-        if self.pretraining is not None:
-            found["pretrained"] = self.pretraining.parameters
-        for arm, network in (("pretrained", self.pretrained), ("random", self.random)):
-            log_origins(network, found[arm], f"{arm} arm")
-        return found
+    @property
+    def needs_targets(self) -> bool:
+        """Whether its pre-training learns from labels, and so has to be done for each budget."""
+        given = self.pretrain.objective if self.pretrain else ()
+        return any(one.needs_targets for one in (given if isinstance(given, tuple) else (given,)))  # type: ignore[union-attr]
 
-    def network(self, arm: str, codes: Tensor) -> nn.Sequential:
-        """Return a copy of an arm's network, its output bias set from the labels it will be trained on."""
-        own = {"pretrained": self.pretrained, "random": self.random, "modern": self.modern}
-        network: nn.Sequential = copy.deepcopy(own[arm])
-        initialize_output_bias(dense_modules(network)[-1], codes)
-        return network
+
+def arms_of(plan: Plan, rivals: Sequence[str] = ()) -> tuple[Arm, ...]:
+    """Return the two arms of a plan and the named rivals.
+
+    Without an objective both arms are random and drawn apart: the A/A control, which should find no gain.
+
+    Examples
+    --------
+    >>> [(arm.name, arm.start) for arm in arms_of(Plan(), ["modern network", "adagrad"])]
+    [('pretrained', 'network'), ('random', 'network'), ('modern', 'modern'), ('adagrad', 'network')]
+    """
+    control = plan.pretrain.objective is None
+    rates = plan.compare.learning_rates
+    arms = [
+        Arm("pretrained", "control" if control else "network", None if control else plan.pretrain, plan.network,
+            plan.finetune, rates),
+        Arm("random", "network", None, plan.network, plan.finetune, rates),
+    ]  # fmt: skip
+    for name in rivals:
+        rival = RIVALS[name]
+        network = plan.network.model_copy(update=rival.network)
+        start = "network" if network == plan.network else rival.arm
+        finetune = plan.finetune.model_copy(update=rival.finetune)
+        arms.append(Arm(rival.arm, start, None, network, finetune, rival.learning_rates))
+    return tuple(arms)
+
+
+def draw_network(arm: Arm, rows: Rows, randomness: Randomness, factory: Factory | None = None) -> nn.Module:
+    """Draw the initial weights of an arm's start; a factory draws its own from torch's generator, seeded here."""
+    own = randomness if arm.start == "network" else randomness.child(arm.start)
+    if factory is None:
+        if arm.network.factory is not None:
+            raise PlanError(
+                f"the recipe's network was made in Python, by {arm.network.factory}, which a recipe cannot hold",
+                "call layerwise.compare with it again",
+            )
+        settings = {key: value for key, value in dict(arm.network).items() if key != "factory"}
+        return build_network(
+            rows.width, outputs=len(rows.classes), image_shape=rows.image_shape, randomness=own, **settings
+        )
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(own.seed("factory"))
+        return factory()
+
+
+def pretrain_arm(
+    arm: Arm, start: nn.Module, rows: Rows, around: Surroundings, device: str, seen: Tensor | None = None
+) -> PretrainResult:
+    """Pre-train a network in place on all rows; where labels are needed, on those of the rows ``seen`` alone."""
+    assert arm.pretrain is not None
+    name = "pretrain" if arm.name == "pretrained" else f"pretrain-{arm.name}"
+    return pretrain_layers(start, pretraining_rows(arm, rows, seen), arm.pretrain, around.child(name), device)
+
+
+def pretraining_rows(arm: Arm, rows: Rows, seen: Tensor | None = None) -> Batch:
+    """Return what an arm is pre-trained on: labels only where it needs them, and only those of ``seen`` rows."""
+    if not arm.needs_targets:
+        return Batch(rows.inputs if rows.pretrain_inputs is None else rows.pretrain_inputs)
+    codes = torch.full_like(rows.codes, -1)
+    codes[seen] = rows.codes[seen]
+    return Batch(rows.inputs, codes)
 
 
 @dataclass(frozen=True)
@@ -67,55 +158,41 @@ class Outcome:
         return float(100 * self.wrong.mean())
 
 
-def starts(plan: Plan, rows: Rows, around: Surroundings, device: str) -> Starts:
-    """Draw a seed's initial weights and pre-train one copy of them.
-
-    Without an objective both arms are random and drawn apart: the A/A control, which should find no gain.
-    """
-    features, outputs = rows.inputs.shape[1], len(rows.classes)
-    randomness = around.randomness.child("network")
-    random = _build(plan.network, features, outputs, randomness)
-    modern_plan = plan.network.model_copy(update=MODERN_NETWORK)
-    modern = _build(modern_plan, features, outputs, randomness.child("modern"))
-    if plan.pretrain.objective is None:
-        control = _build(plan.network, features, outputs, randomness.child("control"))
-        return Starts(control, random, modern, None)
-    network = copy.deepcopy(random)
-    result = pretrain_layers(network, rows.inputs, plan.pretrain, around.child("pretrain"), device)
-    return Starts(network, random, modern, result)
-
-
-def finetune_plan(plan: FinetunePlan, arm: str) -> FinetunePlan:
-    """Return how an arm is fine-tuned: the modern network has its own optimiser, all else is alike."""
-    return plan.model_copy(update=MODERN_FINETUNE) if arm == "modern" else plan
-
-
-def run_arm(
-    arm: str,
-    start: Starts,
-    inputs: Tensor,
-    codes: Tensor,
-    plan: FinetunePlan,
-    around: Surroundings,
-    device: str,
-    monitor: tuple[Tensor, Tensor],
-    test: tuple[Tensor, Tensor],
-) -> Outcome:
-    """Fine-tune an arm on a whole budget, then test it once.
+@dataclass(frozen=True)
+class Budget:
+    """The rows of one label budget and seed, and those that measure what they led to.
 
     The monitor rows give the curve; like the test rows, they choose nothing.
     """
-    network = start.network(arm, codes)
-    updates = plan.epochs * -(-len(inputs) // plan.batch_size)
+
+    inputs: Tensor
+    codes: Tensor
+    monitor: tuple[Tensor, Tensor]
+    test: tuple[Tensor, Tensor]
+
+
+def started(network: nn.Module, codes: Tensor) -> nn.Module:
+    """Return a copy of a network, the bias of its output head set from the labels it will be trained on."""
+    copied = copy.deepcopy(network)
+    heads = dense_modules(copied)[-1:]
+    for head in heads:
+        if head.bias is not None and head.out_features > int(codes.max()):
+            initialize_output_bias(head, codes)
+    return copied
+
+
+def run_arm(
+    arm: Arm, network: nn.Module, budget: Budget, plan: FinetunePlan, around: Surroundings, device: str
+) -> Outcome:
+    """Fine-tune a copy of an arm's network on a whole budget, then test it once."""
+    network = started(network, budget.codes)
+    updates = plan.epochs * -(-len(budget.inputs) // plan.batch_size)
     if plan.validate_every is None:
         every = max(1, updates // CURVE_POINTS)
         plan = plan.model_copy(update={"validate_every": every, "summary_every": plan.summary_every or every})
-    fitted = finetune_network(network, inputs, codes, plan, around.child(arm, "arm"), device, monitor)
+    own = around.child(arm.name, "arm")
+    fitted = finetune_network(network, budget.inputs, budget.codes, plan, own, device, budget.monitor)
     points = [record for record in fitted.records if "validation_error" in record]
     curve = Curve(*([record[key] for record in points] for key in ("update", "seconds", "validation_error")))
-    wrong = (predict_outputs(network, test[0]).argmax(1).cpu() != test[1]).numpy()
+    wrong = (predict_outputs(network, budget.test[0]).argmax(1).cpu() != budget.test[1]).numpy()
     return Outcome(wrong, curve, fitted.seconds)
-
-
-def _build(plan: NetworkPlan, features: int, outputs: int, randomness: Randomness) -> nn.Sequential:
-    return build_network(features, outputs=outputs, randomness=randomness, **dict(plan))

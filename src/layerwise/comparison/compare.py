@@ -19,6 +19,7 @@ from ..training.device import matmul_route, processor
 from ..training.loop import Callback
 from ..training.verbose import with_printing
 from ..write import write_json, write_text
+from .arms import Factory
 from .experiment import Experiment
 from .results import results_of
 from .rows import ARRAYS, gather
@@ -51,7 +52,8 @@ def compare(
     inputs: Any,
     targets: Any,
     *,
-    network: Sequence[int] = HIDDEN_LAYER_SIZES,
+    pretrain_inputs: Any = None,
+    network: Sequence[int] | Factory = HIDDEN_LAYER_SIZES,
     objective: Any = OBJECTIVE,
     budgets: Literal["auto"] | Sequence[int] = DEFAULTS.budgets,
     headline: int | None = DEFAULTS.headline,
@@ -80,8 +82,12 @@ def compare(
     ----------
     inputs, targets : array, tensor, path or Source
         Rows (n, ...), flattened, and one label a row; -1, NaN or None is no label: such rows are pre-trained on.
-    network : sequence of int
-        Units of each hidden layer.
+    pretrain_inputs : array, tensor, path or Source, optional
+        Rows (n, ...) to pre-train on in place of ``inputs``: another data set with the same columns.
+    network : sequence of int, or callable
+        Units of each hidden layer. Or what makes a network of your own, called without arguments for every seed: a
+        class or a function that returns an ``nn.Module`` with one output per class. It may draw its initial weights
+        from torch's global generator, which is seeded for it and put back. Rows then keep their shape.
     objective : str, Objective, sequence of them, or None
         As in `layerwise.pretrain`. None is the A/A control: both arms random.
     budgets : "auto" or sequence of int
@@ -101,7 +107,8 @@ def compare(
     learning_rates : sequence of float
         The grid.
     baselines : "auto" or sequence of str
-        "logistic regression", "gradient boosting", "modern network"; "auto" is all of them.
+        "logistic regression", "gradient boosting", "modern network", which "auto" takes; and the same network, random
+        and tuned alike, trained by "momentum", "adagrad", "rmsprop" or "adam".
     settings : mapping, optional
         Further settings by table, as in a recipe: ``{"pretrain": {"epochs": 10}, "network": {"dropout": 0.5}}``.
     device, random_state, run_dir, resume, callbacks, verbose
@@ -129,9 +136,10 @@ def compare(
     100
     """
     seed = as_seed(random_state)
+    factory = network if callable(network) else None
     own = {
-        "data": _data(inputs, targets, test, scale),
-        "network": {"hidden_layer_sizes": tuple(network)},
+        "data": _data(inputs, targets, test, scale, pretrain_inputs),
+        "network": {"factory": _name_of(factory)} if factory else {"hidden_layer_sizes": tuple(network)},  # type: ignore[arg-type]
         "pretrain": {"objective": objective},
         "compare": {
             "budgets": budgets if budgets == "auto" else tuple(budgets), "headline": headline, "seeds": seeds,
@@ -140,19 +148,28 @@ def compare(
         },
     }  # fmt: skip
     plan = check(Plan, _merged(own, settings or {}), "compare")
-    rows = gather(inputs, targets, name="your data", scale=scale, test=test, random_state=seed)
-    experiment = Experiment(plan, rows, device)
+    rows = gather(
+        inputs, targets, name="your data", scale=scale, test=test, random_state=seed, pretrain_inputs=pretrain_inputs,
+        flat=factory is None,
+    )  # fmt: skip
+    experiment = Experiment(plan, rows, device, factory)
     folder = open_run(experiment, run_dir or Path(tempfile.mkdtemp(prefix="layerwise-")) / "run", resume)
     return run_comparison(experiment, folder, with_printing(callbacks, verbose))
 
 
-def _data(inputs: Any, targets: Any, test: Any, scale: Any) -> dict[str, Any]:
+def _name_of(factory: Factory) -> str:
+    return str(getattr(factory, "__qualname__", type(factory).__qualname__))
+
+
+def _data(inputs: Any, targets: Any, test: Any, scale: Any, pretrain_inputs: Any) -> dict[str, Any]:
     """Return the recipe's table of the data: files by name, rows in memory as what they are."""
 
     def named(source: Any) -> str:
         return str(source) if isinstance(source, (str, Path)) else ARRAYS
 
     table = {"inputs": named(inputs), "targets": named(targets), "test": test, "scale": scale}
+    if pretrain_inputs is not None:
+        table["pretrain_inputs"] = named(pretrain_inputs)
     if isinstance(test, (tuple, list)):
         table |= {"test": named(test[0]), "test_targets": named(test[1])}
     return table
@@ -172,7 +189,15 @@ def _merged(own: Mapping[str, Mapping[str, Any]], settings: Mapping[str, Mapping
 def open_run(experiment: Experiment, run_dir: str | Path, resume: bool = False) -> RunFolder:
     """Start the run folder of a checked experiment, or continue it."""
     plan, rows = experiment.plan, experiment.rows
-    identity = identity_of(plan, plan.compare.random_state, rows.inputs, rows.codes, rows.test_inputs, rows.test_codes)
+    identity = identity_of(
+        plan,
+        plan.compare.random_state,
+        rows.inputs,
+        rows.codes,
+        rows.test_inputs,
+        rows.test_codes,
+        rows.pretrain_inputs,
+    )
     folder = RunFolder.open(run_dir, resume, identity)
     folder.write_environment(matmul_route(), processor()[1])
     write_text(folder.path / "recipe.toml", to_toml(plan))

@@ -8,15 +8,17 @@ from dataclasses import dataclass
 import torch
 
 from ..data.batches import Batches
-from ..finetuning import Classifier
-from ..nn.layers import build_network, cut
+from ..nn.cutting import cut
+from ..objectives.classification import Classifier
 from ..objectives.objective import FeatureFacts
 from ..plan import TrainingPlan
 from ..randomness import Randomness
+from ..stack import encode, prepare
 from ..training.device import exact_float32, pick_device
 from ..training.step import AutogradStep
+from .arms import Arm, draw_network
 from .budgets import FOLDS, HOLD_OUT, ONE_HOLD_OUT_FROM
-from .experiment import ARMS, MODERN, Experiment
+from .experiment import Experiment
 
 WARM, TIMED = 3, 12
 
@@ -39,23 +41,29 @@ class Estimate:
     def update_seconds(self, fit: str) -> float:
         """Return the seconds of one update of a fit, by its name in the history."""
         parts = fit.split("/")
-        return self.pretrain_update[int(parts[2]) - 1] if parts[1] == "pretrain" else self.finetune_update
+        return self.pretrain_update[int(parts[-1]) - 1] if "pretrain" in parts else self.finetune_update
 
 
 def estimate(experiment: Experiment, device: str = "auto") -> Estimate:
     """Measure a few updates of each kind on a copy, and multiply by the plan."""
-    plan = experiment.plan
-    pretrain_update, finetune_update = _measure(experiment, device)
+    plan, rows = experiment.plan, experiment.rows
+    trained = next((arm for arm in experiment.arms if arm.pretrain is not None), None)
+    pretrain_update, finetune_update = _measure(experiment, trained, device)
     seeds = plan.compare.seeds
-    stages = plan.pretrain.epochs * -(-len(experiment.rows.inputs) // plan.pretrain.batch_size)
+    stages = 0
+    if trained is not None:
+        whole = rows.inputs if rows.pretrain_inputs is None else rows.pretrain_inputs
+        sizes = experiment.budgets if trained.needs_targets else (len(whole),)
+        stages = plan.pretrain.epochs * sum(-(-size // plan.pretrain.batch_size) for size in sizes)
     rates = len(plan.compare.learning_rates) if plan.compare.tune else 0
-    arms = len(ARMS) + (MODERN in experiment.baselines)
+    arms = len(experiment.arms)
     size = plan.finetune.batch_size
     tuned = final = 0.0
     for labels in experiment.budgets:
         folds, share = (1, 1 - HOLD_OUT) if labels >= ONE_HOLD_OUT_FROM else (FOLDS, 1 - 1 / FOLDS)
-        tuned += folds * rates * arms * plan.finetune.epochs * -(-int(labels * share) // size)
-        final += seeds * arms * plan.finetune.epochs * -(-labels // size)
+        epochs = experiment.finetune_plan(experiment.arms[0], labels).epochs
+        tuned += folds * rates * arms * epochs * -(-int(labels * share) // size)
+        final += seeds * arms * epochs * -(-labels // size)
     return Estimate(
         pretraining=seeds * stages * sum(pretrain_update),
         tuning=tuned * finetune_update,
@@ -65,27 +73,31 @@ def estimate(experiment: Experiment, device: str = "auto") -> Estimate:
     )
 
 
-def _measure(experiment: Experiment, device: str) -> tuple[tuple[float, ...], float]:
+def _measure(experiment: Experiment, arm: Arm | None, device: str) -> tuple[tuple[float, ...], float]:
     plan, rows = experiment.plan, experiment.rows
     randomness = Randomness(0, "estimate")
     place = pick_device(device)
-    network = build_network(
-        rows.inputs.shape[1], outputs=len(rows.classes), randomness=randomness, **dict(plan.network)
-    ).to(place)
+    network = draw_network(experiment.arms[0], rows, randomness, experiment.factory).to(place)
     features = rows.inputs[: plan.pretrain.batch_size].to(place)
+    raw = features if plan.pretrain.corrupt == "input" else None
     pretrain = []
     with exact_float32():
-        objective = plan.pretrain.objective
-        for number, layer in enumerate(cut(network, plan.pretrain.layers)):
+        layers = cut(network, plan.pretrain.layers, plan.pretrain.activation) if arm is not None else []
+        for number, layer in enumerate(layers):
+            objective = plan.pretrain.objective
             chosen = objective[number] if isinstance(objective, tuple) else objective
-            if chosen is not None:
-                learner = chosen.build(layer, FeatureFacts.of(features)).to(place)
-                pretrain.append(_seconds(learner, Batches(features, None, len(features), randomness), plan.pretrain))
-            with torch.no_grad():
-                features = layer(features)
+            assert chosen is not None
+            inputs, classes = prepare(layer, features), len(rows.classes)
+            learner = chosen.build(layer, FeatureFacts.of(inputs, classes), torch.Generator().manual_seed(0)).to(place)
+            targets = torch.zeros(len(inputs), dtype=torch.int64, device=place)
+            batches = Batches(inputs, targets, len(inputs), randomness, raw)
+            pretrain.append(_seconds(learner, batches, plan.pretrain))
+            features = encode(layer, features)
         inputs = rows.inputs[: plan.finetune.batch_size].to(place)
-        batches = Batches(inputs, torch.zeros(len(inputs), dtype=torch.int64, device=place), len(inputs), randomness)
-        finetune = _seconds(Classifier(network), batches, plan.finetune)
+        targets = torch.zeros(len(inputs), dtype=torch.int64, device=place)
+        finetune = _seconds(
+            Classifier(network, plan.finetune.loss), Batches(inputs, targets, len(inputs), randomness), plan.finetune
+        )
     return tuple(pretrain), finetune
 
 

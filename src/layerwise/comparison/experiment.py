@@ -2,32 +2,44 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import copy
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from ..errors import PlanError
+from ..errors import NetworkError, PlanError
 from ..finetuning import check_finetuning
-from ..nn.layers import build_network
-from ..plan import Plan
-from ..pretraining import Stage, check_pretraining
+from ..nn.layers import CONVOLUTIONS
+from ..plan import FinetunePlan, Plan
+from ..pretraining import PretrainResult, check_pretraining, log_origins, origins
 from ..randomness import Randomness
 from ..runs.folder import RunFolder
-from ..stack import Stack
 from ..training.loop import Callback, Surroundings
+from ..training.stage import Stage
 from ..write import write_arrays
-from .arms import MODERN_LEARNING_RATES, Outcome, Starts, finetune_plan, run_arm, starts
+from .arms import (
+    ARMS,
+    RIVALS,
+    Arm,
+    Budget,
+    Factory,
+    Outcome,
+    arms_of,
+    draw_network,
+    pretrain_arm,
+    pretraining_rows,
+    run_arm,
+)
 from .baselines import run_baseline
 from .budgets import auto_budgets, check_budgets, class_counts, nested_budgets, validation_folds
 from .convergence import Curve
 from .rows import Rows
-from .tuning import tune_arm
+from .tuning import Labelled, tune_arm
 
-ARMS = ("pretrained", "random")
 MODERN = "modern network"
 ALL_BASELINES = ("logistic regression", "gradient boosting", MODERN)
 MONITORED = 2000  # rows that give the curves
@@ -37,18 +49,24 @@ SHOWN_FILTERS, SHOWN_ROWS = 100, 10
 
 @dataclass
 class Measured:
-    """Everything that was measured, by (seed, labels, arm) where it has one."""
+    """Everything that was measured, by (seed, labels, arm) where it has one.
+
+    A pre-training that serves all budgets of a seed stands under each of them.
+    """
 
     budgets: tuple[int, ...]
     headline: int
     outcomes: dict[tuple[int, int, str], Outcome] = field(default_factory=dict)
     settings: dict[tuple[int, str], dict[str, float]] = field(default_factory=dict)
     tuning: list[dict[str, Any]] = field(default_factory=list)
-    stages: list[list[Stage]] = field(default_factory=list)
-    pretraining_seconds: list[float] = field(default_factory=list)
+    stages: dict[tuple[int, int, str], list[Stage]] = field(default_factory=dict)
     parameters: dict[str, dict[str, str]] = field(default_factory=dict)
     monitored: int = 0
     monitored_on: str = ""
+
+    def pretraining_seconds(self, seed: int, labels: int) -> float:
+        """Return what pre-training cost before one budget could be fine-tuned."""
+        return sum(stage.seconds for stage in self.stages.get((seed, labels, "pretrained"), ()))
 
 
 class Experiment:
@@ -62,6 +80,10 @@ class Experiment:
         Training and test rows.
     device : str
         Where to train.
+    factory : callable, optional
+        Makes the arms' network in place of the plan's table.
+    arms : sequence of Arm, optional
+        In place of the plan's two arms and the rivals among its baselines.
 
     Raises
     ------
@@ -69,8 +91,15 @@ class Experiment:
         When the budgets do not fit the rows.
     """
 
-    def __init__(self, plan: Plan, rows: Rows, device: str = "auto") -> None:
-        self.plan, self.rows, self.device = plan, rows, device
+    def __init__(
+        self,
+        plan: Plan,
+        rows: Rows,
+        device: str = "auto",
+        factory: Factory | None = None,
+        arms: Sequence[Arm] | None = None,
+    ) -> None:
+        self.plan, self.rows, self.device, self.factory = plan, rows, device, factory
         labelled = int(class_counts(rows.codes).sum())
         asked = plan.compare.budgets
         budgets = auto_budgets(labelled, len(rows.classes)) if asked == "auto" else asked
@@ -81,24 +110,42 @@ class Experiment:
                 f"headline is {self.headline}, which is not one of the label budgets {list(self.budgets)}",
                 "name one of the budgets: the verdict is about it",
             )
-        asked_baselines = plan.compare.baselines
-        self.baselines = ALL_BASELINES if asked_baselines == "auto" else asked_baselines
+        self.baselines = self._baselines()
+        rivals = [name for name in self.baselines if name in RIVALS]
+        self.simple = [name for name in self.baselines if name not in RIVALS]
+        self.arms = arms_of(plan, rivals) if arms is None else tuple(arms)
         _refuse(plan, self.baselines)
         self._check_plan()
 
+    def _baselines(self) -> tuple[str, ...]:
+        asked = self.plan.compare.baselines
+        if self.factory is None:
+            return ALL_BASELINES if asked == "auto" else asked
+        if asked != "auto" and MODERN in asked:
+            raise PlanError(
+                "the modern network is built from the table [network], but your network is made in Python",
+                "leave it out of baselines, or give it as a comparison of its own",
+            )
+        return ALL_BASELINES[:-1] if asked == "auto" else asked
+
     def _check_plan(self) -> None:
-        """Find settings that do not fit the network before anything is trained."""
-        plan, rows = self.plan, self.rows
-        network = build_network(
-            rows.inputs.shape[1], outputs=len(rows.classes), randomness=Randomness(0), **dict(plan.network)
-        )
-        labelled = (rows.codes >= 0).nonzero().flatten()[:1]
-        if plan.pretrain.objective is not None:
-            check_pretraining(network, plan.pretrain, rows.inputs, None)
-        check_finetuning(network, rows.inputs[labelled], rows.codes[labelled], plan.finetune, None)
-        if plan.compare.tune or set(self.baselines) - {MODERN}:
-            randomness = Randomness(plan.compare.random_state).child("seed-0")
-            fewest = nested_budgets(rows.codes, self.budgets, randomness)[self.budgets[0]]
+        """Find settings that do not fit the networks before anything is trained."""
+        rows, randomness = self.rows, Randomness(self.plan.compare.random_state).child("seed-0")
+        drawn = nested_budgets(rows.codes, self.budgets, randomness)
+        fewest = drawn[self.budgets[0]]
+        for arm in self.arms:
+            network = draw_network(arm, rows, randomness.child("network"), self.factory)
+            if arm.pretrain is not None:
+                check_pretraining(network, arm.pretrain, pretraining_rows(arm, rows, fewest), None)
+                if arm.needs_targets and rows.pretrain_inputs is not None:
+                    raise PlanError(
+                        "pretrain_inputs are rows without labels, but the objective learns from labels",
+                        "leave pretrain_inputs out, or take another objective",
+                    )
+            check_finetuning(network, rows.inputs[fewest], rows.codes[fewest], arm.finetune, None)
+            if self.factory is not None and next(network.parameters()).dtype != torch.float32:
+                raise NetworkError("your network is not in float32", "make it in float32")
+        if self.plan.compare.tune or self.simple:
             validation_folds(rows.codes[fewest], randomness)
 
     def run(self, folder: RunFolder, callbacks: Sequence[Callback] = ()) -> Measured:
@@ -111,69 +158,81 @@ class Experiment:
         return measured
 
     def _seed(self, seed: int, around: Surroundings, measured: Measured) -> None:
-        start = starts(self.plan, self.rows, around, self.device)
-        if seed == 0:
-            measured.parameters = start.parameters()
-        if start.pretraining is not None:
-            measured.stages.append(start.pretraining.history)
-            if seed == 0:
-                self._keep_pictures(start, around)
-        seconds = sum(stage.seconds for stage in measured.stages[-1]) if start.pretraining else 0.0
-        measured.pretraining_seconds.append(seconds)
+        networks = self._networks(around)
+        results: dict[str, PretrainResult] = {}
+        for arm in self.arms:
+            if arm.pretrain is not None and not arm.needs_targets:
+                before = copy.deepcopy(networks[arm.name]) if seed == 0 else None
+                results[arm.name] = pretrain_arm(arm, networks[arm.name], self.rows, around, self.device)
+                if before is not None and arm.name in ARMS:
+                    self._keep_pictures(before, results[arm.name], around)
         drawn = nested_budgets(self.rows.codes, self.budgets, around.randomness)
         monitor, where = self._monitor(drawn[self.budgets[-1]], around.randomness)
         measured.monitored, measured.monitored_on = len(monitor[0]), where
         for labels, chosen in drawn.items():
-            inputs, codes = self.rows.inputs[chosen], self.rows.codes[chosen]
-            self._budget(seed, labels, start, inputs, codes, monitor, around.child(f"labels-{labels}"), measured)
+            own = around.child(f"labels-{labels}")
+            ready, found = dict(networks), dict(results)
+            for arm in self.arms:
+                if arm.needs_targets:
+                    ready[arm.name] = copy.deepcopy(networks[arm.name])
+                    found[arm.name] = pretrain_arm(arm, ready[arm.name], self.rows, own, self.device, chosen)
+            if seed == 0 and labels == self.budgets[0]:
+                measured.parameters = _parameters(self.arms, ready, found)
+            for name, result in found.items():
+                measured.stages[seed, labels, name] = result.history
+            test = self.rows.test_inputs, self.rows.test_codes
+            budget = Budget(self.rows.inputs[chosen], self.rows.codes[chosen], monitor, test)
+            self._budget(seed, ready, budget, own, measured)
+
+    def _networks(self, around: Surroundings) -> dict[str, nn.Module]:
+        """Draw the initial weights of every arm; arms of one start are copies of one network."""
+        starts: dict[str, nn.Module] = {}
+        for arm in self.arms:
+            if arm.start not in starts:
+                randomness = around.randomness.child("network")
+                starts[arm.start] = draw_network(arm, self.rows, randomness, self.factory)
+        return {arm.name: copy.deepcopy(starts[arm.start]) for arm in self.arms}
 
     def _budget(
-        self,
-        seed: int,
-        labels: int,
-        start: Starts,
-        inputs: Tensor,
-        codes: Tensor,
-        monitor: tuple[Tensor, Tensor],
-        around: Surroundings,
-        measured: Measured,
+        self, seed: int, networks: dict[str, nn.Module], budget: Budget, around: Surroundings, measured: Measured
     ) -> None:
         """Tune (first seed), fine-tune and test every arm and baseline on one budget."""
-        test = self.rows.test_inputs, self.rows.test_codes
-        arms = [*ARMS, *(["modern"] if MODERN in self.baselines else [])]
+        labels = len(budget.codes)
         if seed == 0:
-            for arm in arms:
-                choice = self._choose(arm, start, inputs, codes, around)
-                measured.settings[labels, arm] = choice["settings"]
+            for arm in self.arms:
+                choice = self._choose(arm, networks[arm.name], budget, around)
+                measured.settings[labels, arm.name] = choice["settings"]
                 measured.tuning += choice["rows"]
-        for arm in arms:
-            plan = finetune_plan(self.plan.finetune, arm).model_copy(update=measured.settings[labels, arm])
-            outcome = run_arm(arm, start, inputs, codes, plan, around, self.device, monitor, test)
-            measured.outcomes[seed, labels, arm] = outcome
-        for name in self.baselines:
-            if name != MODERN:
-                self._baseline(name, seed, labels, inputs, codes, around, measured)
+        for arm in self.arms:
+            plan = arm.finetune.model_copy(update=measured.settings[labels, arm.name])
+            outcome = run_arm(arm, networks[arm.name], budget, plan, around, self.device)
+            measured.outcomes[seed, labels, arm.name] = outcome
+        for name in self.simple:
+            self._baseline(name, seed, budget, around, measured)
 
-    def _choose(self, arm: str, start: Starts, inputs: Tensor, codes: Tensor, around: Surroundings) -> dict[str, Any]:
-        plan = finetune_plan(self.plan.finetune, arm)
+    def finetune_plan(self, arm: Arm, labels: int) -> FinetunePlan:
+        """Return how an arm is fine-tuned at a budget, before tuning: never for more updates than the plan allows."""
+        most, plan = self.plan.compare.max_updates, arm.finetune
+        epochs = plan.epochs if most is None else min(plan.epochs, max(1, most // -(-labels // plan.batch_size)))
+        return plan.model_copy(update={"epochs": epochs})
+
+    def _choose(self, arm: Arm, network: nn.Module, budget: Budget, around: Surroundings) -> dict[str, Any]:
+        plan = self.finetune_plan(arm, len(budget.codes))
         if not self.plan.compare.tune:
-            rate = MODERN_LEARNING_RATES[1] if arm == "modern" else plan.learning_rate
+            own = arm.finetune.optimizer == self.plan.finetune.optimizer
+            rate = plan.learning_rate if own else arm.learning_rates[1]
             return {"settings": {"learning_rate": rate, "epochs": plan.epochs}, "rows": []}
 
         def tune() -> dict[str, Any]:
-            rates = MODERN_LEARNING_RATES if arm == "modern" else self.plan.compare.learning_rates
-            folds = validation_folds(codes, around.randomness)
-            choice = tune_arm(
-                arm, lambda seen: start.network(arm, seen), inputs, codes, folds, plan, rates,
-                replace(around, saved=False), self.device,
-            )  # fmt: skip
+            rows = Labelled(budget.inputs, budget.codes, validation_folds(budget.codes, around.randomness))
+            choice = tune_arm(arm, network, rows, plan, replace(around, saved=False), self.device)
             return {"settings": choice.settings, "rows": choice.rows}
 
-        return _once(around, f"tune-{arm}", tune)
+        return _once(around, f"tune-{arm.name}", tune)
 
-    def _baseline(
-        self, name: str, seed: int, labels: int, inputs: Tensor, codes: Tensor, around: Surroundings, measured: Measured
-    ) -> None:
+    def _baseline(self, name: str, seed: int, budget: Budget, around: Surroundings, measured: Measured) -> None:
+        inputs, codes, labels = budget.inputs, budget.codes, len(budget.codes)
+
         def run() -> dict[str, Any]:
             settings = measured.settings.get((labels, name))
             folds = validation_folds(codes, around.randomness) if settings is None else []
@@ -202,26 +261,46 @@ class Experiment:
         left = left[torch.randperm(len(left), generator=randomness.generator("monitor"))[:MONITORED]]
         return (self.rows.inputs[left], self.rows.codes[left]), "labelled rows outside every budget"
 
-    def _keep_pictures(self, start: Starts, around: Surroundings) -> None:
+    def _keep_pictures(self, before: nn.Module, result: PretrainResult, around: Surroundings) -> None:
         """Save filters and reconstructions as arrays, so that the report needs no model."""
-        assert start.pretraining is not None and around.folder is not None
-        stack: Stack = start.pretraining.stack
-        before = next(module for module in start.random if isinstance(module, torch.nn.Linear))
-        clean = self.rows.test_inputs[:SHOWN_ROWS]
-        objective = self.plan.pretrain.objective
-        first = objective[0] if isinstance(objective, tuple) else objective
-        corruption = getattr(first, "corruption", None)
-        noisy = corruption(clean, around.randomness.generator("pictures")) if corruption else clean
-        write_arrays(
-            around.folder.path / "arrays.npz",
-            {
-                "filters": stack.layers[0].linear.weight[:SHOWN_FILTERS].detach().cpu().numpy(),
-                "filters_random": before.weight[:SHOWN_FILTERS].detach().cpu().numpy(),
+        assert around.folder is not None
+        stack = result.stack
+        layer, decoder = stack.layers[0], stack.decoders[0]
+        found = {"filters": _filters(layer.module), "filters_random": _filters(before.get_submodule(layer.name))}
+        arrays = {name: filters for name, filters in found.items() if filters is not None}
+        if decoder is not None and not layer.captured and not layer.onward:
+            clean = self.rows.test_inputs[:SHOWN_ROWS]
+            objective = self.plan.pretrain.objective
+            first = objective[0] if isinstance(objective, tuple) else objective
+            corruption = getattr(first, "corruption", None)
+            noisy = corruption(clean, around.randomness.generator("pictures")) if corruption else clean
+            arrays |= {
                 "reconstruction_input": clean.numpy(),
                 "reconstruction_noisy": noisy.numpy(),
                 "reconstruction_output": stack.reconstruct(noisy, 1).cpu().numpy(),
-            },
-        )
+            }
+        write_arrays(around.folder.path / "arrays.npz", arrays)
+
+
+def _filters(module: nn.Module) -> np.ndarray | None:
+    """Return the first filters: a dense module's (units, features), or a convolution's, of one channel."""
+    weight: Tensor = module.weight[:SHOWN_FILTERS].detach().cpu()  # type: ignore[index]
+    if isinstance(module, CONVOLUTIONS):
+        return weight[:, 0].numpy() if weight.ndim == 4 and weight.shape[1] == 1 else None
+    return weight.numpy()
+
+
+def _parameters(
+    arms: Sequence[Arm], networks: Mapping[str, nn.Module], results: Mapping[str, PretrainResult]
+) -> dict[str, dict[str, str]]:
+    """Return and log, for each parameter of both arms, whether it is pre-trained or initialised."""
+    found = {}
+    for arm in arms:
+        if arm.name in ARMS:
+            result = results.get(arm.name)
+            found[arm.name] = result.parameters if result else origins(networks[arm.name])
+            log_origins(networks[arm.name], found[arm.name], f"{arm.name} arm")
+    return found
 
 
 def _refuse(plan: Plan, baselines: Sequence[str]) -> None:

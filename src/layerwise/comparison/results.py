@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 
 from ..plan import Plan
+from .arms import ARMS, RIVALS
 from .convergence import convergence
-from .experiment import ARMS, Measured
+from .experiment import Measured
 from .rows import Rows
 from .statistics import Gain, gain, holm
 from .verdict import decide
@@ -47,7 +48,8 @@ def results_of(plan: Plan, rows: Rows, measured: Measured) -> dict[str, Any]:
             "training_rows": len(rows.inputs),
             "labelled_rows": int((rows.codes >= 0).sum()),
             "test_rows": len(rows.test_inputs),
-            "features": rows.inputs.shape[1],
+            "features": rows.width,
+            "pretraining_rows": len(rows.inputs if rows.pretrain_inputs is None else rows.pretrain_inputs),
             "image_shape": rows.image_shape,
             "classes": list(rows.classes),
         },
@@ -79,13 +81,15 @@ def _convergence(plan: Plan, measured: Measured) -> dict[str, Any]:
     labels = measured.headline
     curves = {arm: [measured.outcomes[seed, labels, arm].curve for seed in range(plan.compare.seeds)] for arm in ARMS}
     return convergence(
-        curves["random"], curves["pretrained"], measured.pretraining_seconds,
+        curves["random"], curves["pretrained"],
+        [measured.pretraining_seconds(seed, labels) for seed in range(plan.compare.seeds)],
         labels=labels, rows=measured.monitored, measured_on=measured.monitored_on,
     )  # fmt: skip
 
 
 def _baselines(seeds: int, measured: Measured) -> list[dict[str, Any]]:
     names = sorted({arm for _, _, arm in measured.outcomes} - set(ARMS))
+    shown = {rival.arm: name for name, rival in RIVALS.items()}
     found = []
     for labels in measured.budgets:
         for name in names:
@@ -93,7 +97,7 @@ def _baselines(seeds: int, measured: Measured) -> list[dict[str, Any]]:
             errors = [outcome.error for outcome in outcomes]
             found.append(
                 {
-                    "name": "modern network" if name == "modern" else name,
+                    "name": shown.get(name, name),
                     "labels": labels,
                     "error": float(np.mean(errors)),
                     "errors": errors,
@@ -110,16 +114,24 @@ def _cost(seeds: int, measured: Measured) -> dict[str, Any]:
         arm: [sum(measured.outcomes[seed, labels, arm].seconds for labels in measured.budgets) for seed in range(seeds)]
         for arm in ARMS
     }
-    tuning = {arm: sum(row["seconds"] for row in measured.tuning if row["arm"] == arm) for arm in (*ARMS, "modern")}
+    arms = (*ARMS, *(rival.arm for rival in RIVALS.values()))
+    tuning = {arm: sum(row["seconds"] for row in measured.tuning if row["arm"] == arm) for arm in arms}
+    pretraining = [_pretraining_seconds(seed, measured) for seed in range(seeds)]
     baselines = sum(outcome.seconds for (_, _, arm), outcome in measured.outcomes.items() if arm not in ARMS)
-    total = sum(measured.pretraining_seconds) + sum(map(sum, finetuning.values())) + sum(tuning.values()) + baselines
+    total = sum(pretraining) + sum(map(sum, finetuning.values())) + sum(tuning.values()) + baselines
     return {
-        "pretraining_seconds": measured.pretraining_seconds,
+        "pretraining_seconds": pretraining,
         "finetuning_seconds": finetuning,
         "tuning_seconds": tuning,
         "baseline_seconds": baselines,
         "total_seconds": total,
     }
+
+
+def _pretraining_seconds(seed: int, measured: Measured) -> float:
+    """Return the seconds of a seed's pre-training; one that serves all budgets counts once."""
+    histories = [history for (own, _, _), history in measured.stages.items() if own == seed]
+    return sum(stage.seconds for history in {id(h): h for h in histories}.values() for stage in history)
 
 
 def _layers(measured: Measured) -> list[dict[str, Any]]:
@@ -129,6 +141,6 @@ def _layers(measured: Measured) -> list[dict[str, Any]]:
             "units": stage.units, "loss_name": stage.loss_name, "learning_rate": stage.learning_rate,
             "loss": stage.loss, "mean_predictor_loss": stage.mean_predictor_loss, "seconds": stage.seconds,
         }
-        for seed, stages in enumerate(measured.stages)
+        for (seed, labels, _), stages in measured.stages.items() if labels == measured.headline
         for stage in stages
     ]  # fmt: skip

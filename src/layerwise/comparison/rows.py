@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from torch import Tensor
 
 from ..data import mnist
 from ..data.hdf5 import split_path
-from ..data.source import load_rows, open_source
+from ..data.source import Source, load_rows, open_source
 from ..data.targets import load_targets
 from ..errors import DataError
 from ..plan import DataPlan
@@ -29,7 +30,7 @@ class Rows:
     ----------
     name : str
         Of the data, for people.
-    inputs, test_inputs : Tensor, shape (rows, features)
+    inputs, test_inputs : Tensor, shape (rows, ...)
         All training rows; the test rows.
     codes, test_codes : Tensor of int64, shape (rows,)
         Class of each row, -1 where a training row has no label.
@@ -37,6 +38,8 @@ class Rows:
         The classes' names, by code.
     image_shape : tuple of int or None
         (height, width) when each row is a grey image.
+    pretrain_inputs : Tensor or None, shape (rows, ...)
+        Other rows to pre-train on, in place of the training rows.
     """
 
     name: str
@@ -46,6 +49,12 @@ class Rows:
     test_codes: Tensor
     classes: tuple[str, ...]
     image_shape: tuple[int, int] | None = None
+    pretrain_inputs: Tensor | None = None
+
+    @property
+    def width(self) -> int:
+        """Number of elements of a row."""
+        return math.prod(self.inputs.shape[1:])
 
 
 def gather_files(plan: DataPlan, random_state: int) -> Rows:
@@ -56,7 +65,7 @@ def gather_files(plan: DataPlan, random_state: int) -> Rows:
     DataError
         When the files cannot be read, or the recipe is of a run whose rows were not files.
     """
-    if plan.inputs == ARRAYS or plan.test == ARRAYS:
+    if ARRAYS in (plan.inputs, plan.test, plan.pretrain_inputs):
         raise DataError(
             "the recipe is of a run whose rows were arrays in Python, which it cannot hold",
             "call layerwise.compare with them again, or name files in data.inputs and data.test",
@@ -68,7 +77,10 @@ def gather_files(plan: DataPlan, random_state: int) -> Rows:
     if isinstance(test, str):
         own = plan.test_targets or (None if _is_file(plan.targets) else plan.targets)
         test = (test, _targets_of(test, own))
-    return gather(plan.inputs, targets, name=plan.inputs, scale=plan.scale, test=test, random_state=random_state)
+    return gather(
+        plan.inputs, targets, name=plan.inputs, scale=plan.scale, test=test, random_state=random_state,
+        pretrain_inputs=plan.pretrain_inputs,
+    )  # fmt: skip
 
 
 def _mnist(plan: DataPlan, random_state: int) -> Rows:
@@ -80,11 +92,21 @@ def _mnist(plan: DataPlan, random_state: int) -> Rows:
     train, test = f"{mnist.FILE}::train", f"{mnist.FILE}::test"
     return gather(
         f"{train}/data", f"{train}/label", name="mnist", scale=plan.scale,
-        test=(f"{test}/data", f"{test}/label"), random_state=random_state,
+        test=(f"{test}/data", f"{test}/label"), random_state=random_state, pretrain_inputs=plan.pretrain_inputs,
     )  # fmt: skip
 
 
-def gather(inputs: Any, targets: Any, *, name: str, scale: float | str, test: Any, random_state: int) -> Rows:
+def gather(
+    inputs: Any,
+    targets: Any,
+    *,
+    name: str,
+    scale: float | str,
+    test: Any,
+    random_state: int,
+    pretrain_inputs: Any = None,
+    flat: bool = True,
+) -> Rows:
     """Read training and test rows from whatever `open_source` takes.
 
     Parameters
@@ -99,27 +121,43 @@ def gather(inputs: Any, targets: Any, *, name: str, scale: float | str, test: An
         Fraction of the labelled rows to test on, or the test rows.
     random_state : int
         Draws the test rows; all seeds share them.
+    pretrain_inputs
+        Other rows to pre-train on.
+    flat : bool
+        Whether rows are flattened, as the networks of a plan take them.
     """
     source = open_source(inputs)
     divisor = (255.0 if source.dtype == np.uint8 else None) if scale == "auto" else float(scale)
-    rows = load_rows(source, scale=divisor).flatten(1)
+
+    def read(rows: Source) -> Tensor:
+        found = load_rows(rows, scale=divisor)
+        return found.flatten(1) if flat else found
+
+    rows = read(source)
     codes, classes = load_targets(open_source(targets, kind="targets"), len(rows))
     if isinstance(test, (tuple, list)):
-        test_rows = load_rows(open_source(test[0]), scale=divisor).flatten(1)
+        test_rows = read(open_source(test[0]))
         test_codes, _ = load_targets(open_source(test[1], kind="targets"), len(test_rows), classes=classes)
         test_rows, test_codes = test_rows[test_codes >= 0], test_codes[test_codes >= 0]
-        if test_rows.shape[1] != rows.shape[1]:
-            raise DataError(
-                f"test rows have {test_rows.shape[1]} features, training rows have {rows.shape[1]}",
-                "give test rows with the same columns",
-            )
+        _same_shape("test rows", test_rows, rows)
     else:
         kept, held = split_test(codes, test, Randomness(random_state))
         test_rows, test_codes, rows, codes = rows[held], codes[held], rows[kept], codes[kept]
     if len(test_rows) == 0:
         raise DataError("no test row has a label", "give labelled test rows, or a fraction such as 0.2")
     shape = image_shape(source.shape[1:])
-    return Rows(name, rows, codes, test_rows, test_codes, tuple(map(str, classes)), shape)
+    others = None if pretrain_inputs is None else read(open_source(pretrain_inputs))
+    if others is not None:
+        _same_shape("pretrain_inputs", others, rows)
+    return Rows(name, rows, codes, test_rows, test_codes, tuple(map(str, classes)), shape, others)
+
+
+def _same_shape(what: str, found: Tensor, rows: Tensor) -> None:
+    if found.shape[1:] != rows.shape[1:]:
+        width, expected = (" x ".join(map(str, part.shape[1:])) for part in (found, rows))
+        raise DataError(
+            f"{what} have {width} features, training rows have {expected}", f"give {what} with the same columns"
+        )
 
 
 def image_shape(shape: tuple[int, ...]) -> tuple[int, int] | None:

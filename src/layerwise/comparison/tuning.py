@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,9 +18,11 @@ from ..errors import DivergenceError
 from ..finetuning import finetune_network
 from ..plan import FinetunePlan
 from ..training.loop import Surroundings
+from .arms import Arm, started
 
 logger = logging.getLogger("layerwise")
 WINDOW = 11  # epochs over which a validation curve is averaged: of 250 rows it jumps by a point from epoch to epoch
+Fold = tuple[Tensor, Tensor]  # positions within the budget: to train on, to validate on
 
 
 @dataclass(frozen=True)
@@ -31,33 +33,30 @@ class Choice:
     rows: list[dict[str, Any]]
 
 
+@dataclass(frozen=True)
+class Labelled:
+    """A budget's rows and classes, and no other row; the folds are the same for every arm."""
+
+    inputs: Tensor
+    codes: Tensor
+    folds: Sequence[Fold]
+
+
 def tune_arm(
-    arm: str,
-    build: Callable[[Tensor], nn.Module],
-    inputs: Tensor,
-    codes: Tensor,
-    folds: Sequence[tuple[Tensor, Tensor]],
-    plan: FinetunePlan,
-    learning_rates: Sequence[float],
-    around: Surroundings,
-    device: str,
+    arm: Arm, network: nn.Module, rows: Labelled, plan: FinetunePlan, around: Surroundings, device: str
 ) -> Choice:
     """Choose an arm's learning rate and number of epochs on validation rows of a label budget.
 
     Parameters
     ----------
-    arm : str
-        Its name.
-    build : callable
-        Makes the arm's network anew, given the codes it will be trained on.
-    inputs, codes : Tensor, shapes (budget, features) and (budget,)
-        The budget's rows and classes, and no other row.
-    folds : sequence of (training, validation)
-        Positions within the budget; the same for every arm.
+    arm : Arm
+        Its learning rates are the grid.
+    network : nn.Module
+        Where the arm starts; copies of it are trained.
+    rows : Labelled
+        The budget and its folds.
     plan : FinetunePlan
         The settings that are not tuned; its epochs are the most that are tried.
-    learning_rates : sequence of float
-        The grid.
     around : Surroundings
         Where the fits are recorded and watched.
     device : str
@@ -69,53 +68,49 @@ def tune_arm(
         The learning rate and epoch of the smallest validation error, averaged over folds and over a window of epochs;
         of equals the fewest epochs.
     """
-    rows = []
-    for rate in learning_rates:
+    found = []
+    for rate in arm.learning_rates:
         tried = plan.model_copy(update={"learning_rate": rate, "validate_every": None, "summary_every": None})
-        rows.append(_try(arm, build, inputs, codes, folds, tried, around, device))
-    if all(row["validation_error"] is None for row in rows):
+        found.append(_try(arm, network, rows, tried, around, device))
+    finite = [row for row in found if row["validation_error"] is not None]
+    if not finite:
         raise DivergenceError(
-            f"{around.name}: training the {arm} arm diverged with every learning rate of {list(learning_rates)}",
+            f"{around.name}: training the {arm.name} arm diverged with every learning rate of "
+            f"{list(arm.learning_rates)}",
             "name lower ones in compare.learning_rates, or scale the inputs",
         )
-    finite = [row for row in rows if row["validation_error"] is not None]
     best = min(finite, key=lambda row: (row["validation_error"], row["settings"]["epochs"]))
     best["chosen"] = True
-    return Choice(best["settings"], rows)
+    return Choice(best["settings"], found)
 
 
 def _try(
-    arm: str,
-    build: Callable[[Tensor], nn.Module],
-    inputs: Tensor,
-    codes: Tensor,
-    folds: Sequence[tuple[Tensor, Tensor]],
-    plan: FinetunePlan,
-    around: Surroundings,
-    device: str,
+    arm: Arm, network: nn.Module, rows: Labelled, plan: FinetunePlan, around: Surroundings, device: str
 ) -> dict[str, Any]:
     """Train with one learning rate on every fold; a rate that diverges has no validation error."""
     began = time.perf_counter()
     curves: list[list[float]] = []
     epochs, error = plan.epochs, None
+    inputs, codes = rows.inputs, rows.codes
     try:
-        for number, (training, held_out) in enumerate(folds):
-            name = f"tune/{arm}/lr-{plan.learning_rate:g}/fold-{number}"
+        for number, (training, held_out) in enumerate(rows.folds):
+            name = f"tune/{arm.name}/lr-{plan.learning_rate:g}/fold-{number}"
             finetune_network(
-                build(codes[training]), inputs[training], codes[training], plan,
+                started(network, codes[training]), inputs[training], codes[training], plan,
                 around.child(name, f"tune fold {number}"), device, (inputs[held_out], codes[held_out]),
             )  # fmt: skip
             curves.append(_curve(around, f"{around.name}/{name}", plan.epochs))
-        epochs, error = best_epoch(np.average(curves, axis=0, weights=[len(held) for _, held in folds]))
+        weights = [len(held) for _, held in rows.folds]
+        epochs, error = best_epoch(np.average(curves, axis=0, weights=weights))
     except DivergenceError as divergence:
         logger.warning("%s; this learning rate is out", divergence.message)
     return {
         "labels": len(codes),
-        "arm": arm,
+        "arm": arm.name,
         "settings": {"learning_rate": plan.learning_rate, "epochs": epochs},
-        "folds": len(folds),
-        "rows_trained": len(folds[0][0]),
-        "rows_validated": sum(len(held) for _, held in folds),
+        "folds": len(rows.folds),
+        "rows_trained": len(rows.folds[0][0]),
+        "rows_validated": sum(len(held) for _, held in rows.folds),
         "validation_error": error,
         "chosen": False,
         "seconds": time.perf_counter() - began,

@@ -13,10 +13,21 @@ from ..randomness import Randomness
 
 
 class Batch(NamedTuple):
-    """The rows of one update: inputs, shape (B, ...), and targets, shape (B,), or None."""
+    """The rows of one update.
+
+    Attributes
+    ----------
+    inputs : Tensor, shape (B, ...)
+        What the learner is fed.
+    targets : Tensor of int64, shape (B,), or None
+        Class of each row.
+    raw : Tensor, shape (B, ...), or None
+        The same rows as the lowest layer is fed them, where noise is put on those.
+    """
 
     inputs: Tensor
     targets: Tensor | None = None
+    raw: Tensor | None = None
 
 
 class Batches:
@@ -31,6 +42,8 @@ class Batches:
         The rows.
     targets : Tensor or None, shape (N, ...)
         What belongs to them.
+    raw : Tensor or None, shape (N, ...)
+        The same rows as the lowest layer is fed them.
     batch_size : int
         Rows per update; more than there are gives one batch of all.
     randomness : Randomness
@@ -51,7 +64,14 @@ class Batches:
     (2, [3, 4])
     """
 
-    def __init__(self, inputs: Tensor, targets: Tensor | None, batch_size: int, randomness: Randomness) -> None:
+    def __init__(
+        self,
+        inputs: Tensor,
+        targets: Tensor | None,
+        batch_size: int,
+        randomness: Randomness,
+        raw: Tensor | None = None,
+    ) -> None:
         if batch_size < 1:
             raise PlanError(f"batch_size is {batch_size}, expected 1 or more", "give the number of rows per update")
         if len(inputs) == 0:
@@ -60,6 +80,7 @@ class Batches:
             raise DataError(f"targets have {len(targets)} rows, inputs have {len(inputs)}", "give one target per row")
         self.inputs = inputs
         self.targets = targets
+        self.raw = raw
         self.batch_size = batch_size
         self.randomness = randomness
         self.rows = len(inputs)
@@ -86,7 +107,8 @@ class Batches:
             last = self.rows if update == self.per_epoch - 1 else (update + 1) * self.batch_size
             rows = order[update * self.batch_size : last]
             targets = None if self.targets is None else self.targets.index_select(0, rows.to(self.targets.device))
-            yield Batch(self.inputs.index_select(0, rows), targets)
+            raw = None if self.raw is None else self.raw.index_select(0, rows)
+            yield Batch(self.inputs.index_select(0, rows), targets, raw)
 
 
 def hold_out(rows: int, fraction: float, randomness: Randomness) -> tuple[Tensor, Tensor]:

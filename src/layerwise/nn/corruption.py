@@ -43,7 +43,12 @@ class Masking:
 
     def __call__(self, inputs: Tensor, generator: Generator) -> Tensor:
         """Return a corrupted copy of ``inputs``, any shape."""
-        return inputs * (_uniform(inputs, generator) >= self.rate)
+        return self.corrupt(inputs, generator)[0]
+
+    def corrupt(self, inputs: Tensor, generator: Generator) -> tuple[Tensor, Tensor]:
+        """Return a corrupted copy, and which elements the noise chose (an element that was 0 already among them)."""
+        chosen = _uniform(inputs, generator) < self.rate
+        return inputs * ~chosen, chosen
 
 
 @dataclass(frozen=True, config=VALUE)
@@ -73,8 +78,13 @@ class GaussianNoise:
 
     def __call__(self, inputs: Tensor, generator: Generator) -> Tensor:
         """Return a corrupted copy of ``inputs``, any shape."""
+        return self.corrupt(inputs, generator)[0]
+
+    def corrupt(self, inputs: Tensor, generator: Generator) -> tuple[Tensor, Tensor]:
+        """Return a corrupted copy, and which elements the noise chose: all of them."""
         noise = torch.randn(inputs.shape, generator=generator, dtype=inputs.dtype, device=generator.device)
-        return inputs.add(noise.to(inputs.device), alpha=self.std)
+        noisy = inputs.add(noise.to(inputs.device), alpha=self.std)
+        return noisy, torch.ones_like(inputs, dtype=torch.bool)
 
 
 @dataclass(frozen=True, config=VALUE)
@@ -104,9 +114,13 @@ class SaltAndPepper:
 
     def __call__(self, inputs: Tensor, generator: Generator) -> Tensor:
         """Return a corrupted copy of ``inputs``, any shape."""
+        return self.corrupt(inputs, generator)[0]
+
+    def corrupt(self, inputs: Tensor, generator: Generator) -> tuple[Tensor, Tensor]:
+        """Return a corrupted copy, and which elements the noise chose (whatever they were before)."""
         draw = _uniform(inputs, generator)
         noisy = torch.where(draw < self.rate, torch.ones_like(inputs), inputs)
-        return torch.where(draw < self.rate / 2, torch.zeros_like(inputs), noisy)
+        return torch.where(draw < self.rate / 2, torch.zeros_like(inputs), noisy), draw < self.rate
 
 
 Corruption = Annotated[Masking | GaussianNoise | SaltAndPepper, Field(discriminator="kind")]

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import torch
 from torch import Generator, Tensor, nn
@@ -41,13 +41,14 @@ FOR_ACTIVATION: dict[str, InitializerName] = {
 }
 
 
-def initialize(module: nn.Linear, initializer: str, generator: Generator) -> None:
-    """Draw the weights of one dense module in place; its bias becomes 0.
+def initialize(module: Any, initializer: str, generator: Generator) -> None:
+    """Draw the weights of one dense or convolutional module in place; its bias becomes 0.
 
     Parameters
     ----------
-    module : nn.Linear
-        Its weight has shape (fan_out, fan_in).
+    module : nn.Module
+        Its weight has shape (fan_out, fan_in); of a convolution (channels, input channels, kernel ...), with a fan-in
+        and fan-out of channels times kernel size.
     initializer : str
         A name of the table above.
     generator : Generator
@@ -71,11 +72,12 @@ def initialize(module: nn.Linear, initializer: str, generator: Generator) -> Non
             f"initializer is {initializer!r}, expected one of {', '.join(get_args(InitializerName))}",
             f"did you mean {near!r}?" if near else "choose one of these names",
         )
-    fan_out, fan_in = module.weight.shape
+    kernel = module.weight[0, 0].numel()
+    fan_out, fan_in = len(module.weight) * kernel, module.weight[0].numel()
     bound = BOUNDS[initializer](fan_in, fan_out)
     with torch.no_grad():
         # drawn in float32 on the CPU, so that device and precision do not change where a network starts
-        draw = torch.rand(fan_out, fan_in, generator=generator)
+        draw = torch.rand(module.weight.shape, generator=generator)
         module.weight.copy_((2 * draw - 1) * bound)
         if module.bias is not None:
             module.bias.zero_()

@@ -2,17 +2,42 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, get_args
 
 from pydantic import Field
 
 from .autoencoder import Autoencoder
+from .contractive import ContractiveAutoencoder
 from .denoising import DenoisingAutoencoder
+from .objective import Objective
+from .psd import PredictiveSparseDecomposition
+from .ranking import RankingLayer
+from .rbm import RBM
+from .sparse import SparseAutoencoder
+from .supervised import SupervisedLayer
 
-__all__ = ["BY_NAME", "AnyObjective", "Autoencoder", "DenoisingAutoencoder"]
+__all__ = [
+    "BY_NAME",
+    "RBM",
+    "AnyObjective",
+    "Autoencoder",
+    "ContractiveAutoencoder",
+    "DenoisingAutoencoder",
+    "PredictiveSparseDecomposition",
+    "RankingLayer",
+    "SparseAutoencoder",
+    "SupervisedLayer",
+]
 
-AnyObjective = Annotated[Autoencoder | DenoisingAutoencoder, Field(discriminator="kind")]
-BY_NAME: dict[str, type[Autoencoder] | type[DenoisingAutoencoder]] = {
-    "autoencoder": Autoencoder,
-    "denoising": DenoisingAutoencoder,
-}
+_Any = (
+    Autoencoder
+    | DenoisingAutoencoder
+    | ContractiveAutoencoder
+    | SparseAutoencoder
+    | RBM
+    | PredictiveSparseDecomposition
+    | SupervisedLayer
+    | RankingLayer
+)
+AnyObjective = Annotated[_Any, Field(discriminator="kind")]
+BY_NAME: dict[str, type[Objective]] = {kind.kind: kind for kind in get_args(_Any)}

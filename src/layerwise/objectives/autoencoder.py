@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from collections.abc import Callable
+from typing import ClassVar, Literal, Protocol
 
 import torch
 from pydantic import ConfigDict
@@ -15,6 +16,7 @@ from ..nn.corruption import Corruption
 from ..nn.decoder import Decoder, OutputName, TiedGradient
 from ..nn.layers import Layer
 from .objective import FeatureFacts
+from .penalties import Penalty
 
 LossName = Literal["auto", "squared", "cross_entropy"]
 DecoderName = Literal["auto", "linear", "sigmoid"]
@@ -32,7 +34,7 @@ class Autoencoder:
         h = s(W x + b), \qquad z = g(\tilde W h + c), \qquad
         \ell = \tfrac12 \sum_i (z_i - x_i)^2 \;\text{ or }\; -\sum_i x_i \log z_i + (1 - x_i) \log (1 - z_i)
 
-    Losses are summed over features and averaged over rows.
+    Losses are summed over features and averaged over rows. A convolution's decoder is its transposed convolution.
 
     Parameters
     ----------
@@ -46,6 +48,8 @@ class Autoencoder:
         With tied weights: "full" is the gradient of both uses of W, "encoder" leaves the decoder's use out.
     decoder_bias : {"mean", "zero"}
         Where c starts: at the inverse link of the inputs' mean, or at 0 as in Mocha.
+    penalties : sequence of Contraction, KLSparsity, L1Sparsity
+        Added to the loss.
 
     References
     ----------
@@ -63,13 +67,36 @@ class Autoencoder:
     tied: bool = True
     tied_gradient: TiedGradient = "full"
     decoder_bias: DecoderBias = "mean"
+    penalties: tuple[Penalty, ...] = ()
     kind: Literal["autoencoder"] = "autoencoder"
 
-    def build(self, layer: Layer, facts: FeatureFacts) -> AutoencoderLearner:
+    def build(self, layer: Layer, facts: FeatureFacts, generator: Generator) -> AutoencoderLearner:
         """Build the learner of a layer from what is known of its inputs."""
-        return AutoencoderLearner(
-            layer, facts, self.loss, self.decoder, self.tied, self.tied_gradient, self.decoder_bias, None
-        )
+        return AutoencoderLearner(self, layer, facts, self.penalties)
+
+
+class AutoencoderSettings(Protocol):
+    """What the learner asks of an auto-encoder's settings, whatever else they hold."""
+
+    @property
+    def loss(self) -> LossName:
+        """What is minimised."""
+
+    @property
+    def decoder(self) -> DecoderName:
+        """The decoder's output."""
+
+    @property
+    def tied(self) -> bool:
+        """Whether the decoder's weights are the encoder's."""
+
+    @property
+    def tied_gradient(self) -> TiedGradient:
+        """Which uses of tied weights send a gradient."""
+
+    @property
+    def decoder_bias(self) -> DecoderBias:
+        """Where the decoder's bias starts."""
 
 
 class AutoencoderLearner(nn.Module):
@@ -77,14 +104,22 @@ class AutoencoderLearner(nn.Module):
 
     Parameters
     ----------
+    settings : Autoencoder or another with its loss, decoder, tied, tied_gradient and decoder_bias
     layer : Layer
         The encoder.
     facts : FeatureFacts
         Of the layer's clean inputs; they settle every "auto" and the first value of the decoder's bias.
-    loss, decoder, tied, tied_gradient, decoder_bias
-        As in `Autoencoder`.
+    penalties : tuple of Penalty
+        Added to the loss.
     corruption : Corruption or None
         Noise on the encoder's input; the target stays clean.
+    emphasis : (float, float) or None
+        Weights of the loss of corrupted and of other elements.
+
+    Attributes
+    ----------
+    below : callable or None
+        Set where noise is put on the lowest layer's rows only: maps those to this layer's inputs.
 
     Raises
     ------
@@ -96,57 +131,81 @@ class AutoencoderLearner(nn.Module):
 
     def __init__(
         self,
+        settings: AutoencoderSettings,
         layer: Layer,
         facts: FeatureFacts,
-        loss: LossName,
-        decoder: DecoderName,
-        tied: bool,
-        tied_gradient: TiedGradient,
-        decoder_bias: DecoderBias,
-        corruption: Corruption | None,
+        penalties: tuple[Penalty, ...] = (),
+        corruption: Corruption | None = None,
+        emphasis: tuple[float, float] | None = None,
     ) -> None:
         super().__init__()
         self.layer = layer
-        self.corruption = corruption
-        output, self.loss_name = _settle(decoder, loss, layer.name, facts)
-        self.decoder = Decoder(layer.linear, tied=tied, gradient=tied_gradient, output=output)
-        if decoder_bias == "mean":
-            mean = facts.mean.to(self.decoder.bias)
+        self.penalties, self.corruption, self.emphasis = penalties, corruption, emphasis
+        self.below: Callable[[Tensor], Tensor] | None = None
+        output, self.loss_name = _settle(settings.decoder, settings.loss, layer.name, facts)
+        self.decoder = Decoder(
+            layer.module, tied=settings.tied, gradient=settings.tied_gradient, output=output, shape=facts.shape
+        )
+        mean = facts.mean.to(self.decoder.bias)
+        self.mean: Tensor
+        self.register_buffer("mean", mean, persistent=False)
+        if settings.decoder_bias == "mean":
             with torch.no_grad():
-                self.decoder.bias.copy_(torch.logit(mean, eps=MEAN_MARGIN) if output == "sigmoid" else mean)
+                own = mean.reshape(len(mean), -1).mean(1)  # one for each feature, or for each channel
+                self.decoder.bias.copy_(torch.logit(own, eps=MEAN_MARGIN) if output == "sigmoid" else own)
 
     def loss(self, batch: Batch, generator: Generator) -> Tensor:
         """Return the loss of reconstructing the batch's clean inputs from its (corrupted) inputs."""
         clean = batch.inputs
-        noisy = clean if self.corruption is None else self.corruption(clean, generator)
-        activation = self.decoder.activation(self.layer(noisy))
-        if self.loss_name == "cross_entropy":
-            # on the activation, not its sigmoid: log(1 + exp(-|a|)) neither overflows nor loses precision
-            total = nn.functional.binary_cross_entropy_with_logits(activation, clean, reduction="sum")
-        else:
-            reconstruction = torch.sigmoid(activation) if self.decoder.output == "sigmoid" else activation
-            total = _squared(reconstruction, clean)
-        return total / len(clean)
+        noisy, weights = self._corrupted(batch, generator)
+        codes = self.layer(noisy)
+        loss = self._loss(self.decoder.activation(codes), clean, weights)
+        for penalty in self.penalties:
+            loss = loss + penalty(self.layer, noisy, codes, generator)
+        return loss
+
+    def _corrupted(self, batch: Batch, generator: Generator) -> tuple[Tensor, Tensor | None]:
+        """Return the encoder's input, and the weight of each element of the loss."""
+        if self.corruption is None:
+            return batch.inputs, None
+        if self.below is not None:
+            assert batch.raw is not None
+            with torch.no_grad():
+                return self.below(self.corruption(batch.raw, generator)), None
+        noisy, chosen = self.corruption.corrupt(batch.inputs, generator)
+        if self.emphasis is None:
+            return noisy, None
+        on, off = (torch.as_tensor(weight, dtype=noisy.dtype, device=noisy.device) for weight in self.emphasis)
+        return noisy, torch.where(chosen, on, off)
 
     def after_update(self) -> None:
         """Nothing to project."""
 
+    def clean_loss(self, batch: Batch) -> Tensor:
+        """Return the loss of reconstructing clean rows, without penalties."""
+        return self._loss(self.decoder.activation(self.layer(batch.inputs)), batch.inputs)
+
+    def mean_predictor_loss(self, batch: Batch) -> Tensor:
+        """Return the loss of giving the training rows' mean for every row."""
+        mean = self.mean.expand_as(batch.inputs)
+        if self.loss_name == "cross_entropy":
+            return nn.functional.binary_cross_entropy(mean, batch.inputs, reduction="sum") / len(mean)
+        return 0.5 * (mean - batch.inputs).square().sum() / len(mean)
+
     def reconstruct(self, inputs: Tensor) -> Tensor:
-        """Encode and decode clean rows (rows, width)."""
+        """Encode and decode clean rows."""
         reconstruction: Tensor = self.decoder(self.layer(inputs))
         return reconstruction
 
-    def reconstruction_loss(self, reconstruction: Tensor, inputs: Tensor) -> Tensor:
-        """Return the loss of a given reconstruction, in the unit of ``loss``."""
+    def _loss(self, activation: Tensor, clean: Tensor, weights: Tensor | None = None) -> Tensor:
+        """Return the loss of a decoder's activation (before g), averaged over rows."""
         if self.loss_name == "cross_entropy":
-            total = nn.functional.binary_cross_entropy(reconstruction, inputs, reduction="sum")
+            # on the activation, not its sigmoid: log(1 + exp(-|a|)) neither overflows nor loses precision
+            total = nn.functional.binary_cross_entropy_with_logits(activation, clean, weights, reduction="sum")
         else:
-            total = _squared(reconstruction, inputs)
-        return total / len(inputs)
-
-
-def _squared(reconstruction: Tensor, inputs: Tensor) -> Tensor:
-    return 0.5 * (reconstruction - inputs).square().sum()
+            error = (torch.sigmoid(activation) if self.decoder.output == "sigmoid" else activation) - clean
+            total = 0.5 * (error.square() if weights is None else weights * error.square()).sum()
+        return total / len(clean)
 
 
 def _settle(decoder: DecoderName, loss: LossName, layer: str, facts: FeatureFacts) -> tuple[OutputName, str]:

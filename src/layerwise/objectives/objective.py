@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import ClassVar, Protocol
 
@@ -19,22 +20,31 @@ class FeatureFacts:
 
     Attributes
     ----------
-    rows, width : int
-        Number of rows and of features.
+    rows : int
+        Number of rows.
     minimum, maximum : float
         Over all elements.
     mean : Tensor
-        Mean of each feature, shape (width,), float64.
-    variance : float
-        Total variance: the sum over features of each one's variance.
+        Mean of each element over rows, in the shape of one row: (features,) or (channels, height, width); float64.
+    classes : int
+        Number of classes of the targets; 0 when there are none.
     """
 
     rows: int
-    width: int
     minimum: float
     maximum: float
     mean: Tensor
-    variance: float
+    classes: int = 0
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of one row."""
+        return tuple(self.mean.shape)
+
+    @property
+    def width(self) -> int:
+        """Number of elements of one row."""
+        return math.prod(self.mean.shape)
 
     @property
     def unit_interval(self) -> bool:
@@ -42,26 +52,21 @@ class FeatureFacts:
         return self.minimum >= 0.0 and self.maximum <= 1.0
 
     @classmethod
-    def of(cls, features: Tensor) -> FeatureFacts:
-        """Gather the facts of rows (rows, width), block by block.
+    def of(cls, features: Tensor, classes: int = 0) -> FeatureFacts:
+        """Gather the facts of rows (rows, ...), block by block.
 
         Examples
         --------
         >>> facts = FeatureFacts.of(torch.tensor([[0.0, 1.0], [1.0, 1.0]]))
-        >>> facts.mean.tolist(), facts.variance, facts.unit_interval
-        ([0.5, 1.0], 0.25, True)
+        >>> facts.mean.tolist(), facts.shape, facts.unit_interval
+        ([0.5, 1.0], (2,), True)
         """
-        total = torch.zeros(features.shape[1], dtype=torch.float64, device=features.device)
-        square = torch.zeros_like(total)
+        total = torch.zeros(features.shape[1:], dtype=torch.float64, device=features.device)
         low, high = float("inf"), float("-inf")
         for block in features.split(4096):
             low, high = min(low, float(block.min())), max(high, float(block.max()))
-            wide = block.double()
-            total += wide.sum(0)
-            square += wide.square().sum(0)
-        mean = total / len(features)
-        variance = float((square / len(features) - mean.square()).clamp(min=0).sum())
-        return cls(len(features), features.shape[1], low, high, mean, variance)
+            total += block.sum(0, dtype=torch.float64)
+        return cls(len(features), low, high, total / len(features), classes)
 
 
 class Learner(Protocol):
@@ -78,17 +83,30 @@ class Learner(Protocol):
 
 
 class LayerLearner(Learner, Protocol):
-    """A learner of the greedy procedure: it can say how well it reconstructs clean rows."""
+    """A learner of the greedy procedure: it can say, without noise, how well its layer does.
+
+    Attributes
+    ----------
+    layer : Layer
+        What is trained.
+    decoder : Decoder or None
+        Maps codes back to the layer's inputs, where the objective has such a map.
+    loss_name : str
+        What `clean_loss` is: "squared", "cross_entropy" (both of a reconstruction), "classification", "ranking".
+    """
 
     layer: Layer
-    decoder: Decoder
     loss_name: str
 
-    def reconstruct(self, inputs: Tensor) -> Tensor:
-        """Encode and decode clean rows (rows, width)."""
+    @property
+    def decoder(self) -> Decoder | None:
+        """The way back from the codes, or None."""
 
-    def reconstruction_loss(self, reconstruction: Tensor, inputs: Tensor) -> Tensor:
-        """Return the loss of a given reconstruction, in the unit of ``loss``."""
+    def clean_loss(self, batch: Batch) -> Tensor:
+        """Return the loss on clean rows, the same at every call; averaged over rows."""
+
+    def mean_predictor_loss(self, batch: Batch) -> Tensor:
+        """Return the loss of the best prediction that does not look at the row, in the unit of `clean_loss`."""
 
 
 class Objective(Protocol):
@@ -97,5 +115,5 @@ class Objective(Protocol):
     needs_targets: ClassVar[bool]
     kind: str
 
-    def build(self, layer: Layer, facts: FeatureFacts) -> LayerLearner:
-        """Build the learner of a layer from what is known of its inputs."""
+    def build(self, layer: Layer, facts: FeatureFacts, generator: Generator) -> LayerLearner:
+        """Build the learner of a layer from what is known of its inputs; what it draws comes from the generator."""

@@ -101,6 +101,9 @@ def _images(summary: Summary, name: str) -> np.ndarray | None:
     shape, rows = summary.results.data.image_shape, summary.arrays.get(name)
     if not shape or rows is None:
         return None
+    if rows.ndim == 3:  # a convolution's filters have a shape of their own
+        filters: np.ndarray = np.nan_to_num(rows)
+        return filters
     sides = tuple(side for side in shape if side != 1)
     if len(sides) not in (2, 3) or (len(sides) == 3 and 3 not in (sides[0], sides[2])):
         return None

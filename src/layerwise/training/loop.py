@@ -17,14 +17,14 @@ import torch
 from torch import Tensor, nn
 
 from ..data.batches import Batches
-from ..errors import DivergenceError
+from ..errors import DivergenceError, PlanError
 from ..nn.modes import buffers_kept
 from ..plan import TrainingPlan
 from ..randomness import Randomness
 from ..runs.checkpoint import Checkpoint, Saved
 from ..runs.folder import RunFolder
 from ..runs.history import History
-from .schedules import rate_at
+from .schedules import Scheduled
 from .step import AutogradStep, Step
 from .stopping import Patience
 
@@ -131,6 +131,8 @@ def fit(learner: nn.Module, batches: Batches, plan: TrainingPlan, learning_rate:
 
     Raises
     ------
+    PlanError
+        When the plan needs rows to validate on and there are none.
     DivergenceError
         When a loss is not finite, naming the fit and the update.
     """
@@ -144,8 +146,11 @@ class _Run:
         self, learner: nn.Module, batches: Batches, plan: TrainingPlan, learning_rate: float, fitting: Fitting
     ) -> None:
         self.learner, self.batches, self.plan, self.fitting = learner, batches, plan, fitting
-        self.rate = learning_rate
+        if plan.needs_validation and fitting.validate is None:
+            raise PlanError(f"{plan.needs_validation} needs rows to validate on", "leave it out, or hold rows out")
         self.total = plan.epochs * batches.per_epoch
+        self.rate = Scheduled(plan.schedule, learning_rate, self.total)
+        self.momentum = Scheduled(plan.momentum_schedule, plan.momentum, self.total)
         self.step: Step = AutogradStep(learner, plan)
         self.device = next(learner.parameters()).device
         self.generator = torch.Generator(device=self.device)
@@ -185,7 +190,9 @@ class _Run:
     def _one_update(self, batch: Any) -> None:
         began = time.perf_counter()
         self._reseed(self.update)
-        self.step.set_learning_rate(rate_at(self.plan.schedule, self.rate, self.update, self.total))
+        self.step.set_learning_rate(self.rate.at(self.update))
+        if self.momentum.schedule:
+            self.step.set_momentum(self.momentum.at(self.update))
         loss = float(self.step(batch, self.generator))
         self.update += 1
         rows = len(batch.inputs)
@@ -196,7 +203,7 @@ class _Run:
         self.seconds += now - began
         if not math.isfinite(loss):
             raise DivergenceError(
-                f"{self.fitting.name}: the loss is {loss} at update {self.update}, learning rate {self.rate:g}",
+                f"{self.fitting.name}: the loss is {loss} at update {self.update}, learning rate {self.rate.value:g}",
                 "lower the learning rate, or scale the inputs",
             )
         if self._due(self.plan.summary_every) or self._due(self._validate_every()) or self.update == self.total:
@@ -241,7 +248,7 @@ class _Run:
             "update": self.update,
             "epoch": round(self.update / self.batches.per_epoch, 4),
             "training_loss": training_loss,
-            "learning_rate": rate_at(self.plan.schedule, self.rate, self.update, self.total),
+            "learning_rate": 0.0,
             "seconds": round(self.seconds, 4),
         }
         self.loss_sum, self.loss_rows = 0.0, 0
@@ -251,14 +258,18 @@ class _Run:
                 record.update(self.fitting.validate())
             self.learner.train()
             self._judge(record)
+        record["learning_rate"] = self.rate.at(self.update)
+        if self.momentum.schedule:
+            record["momentum"] = self.momentum.at(self.update)
         self.fitting.history.append(self.fitting.name, record)
         self._tell(record)
 
     def _judge(self, record: dict[str, Any]) -> None:
-        if self.patience:
-            result = record.get("validation_error", record["validation_loss"])
-            if self.patience.seen(self.update, result):
-                self.best = {name: value.clone() for name, value in self.learner.state_dict().items()}
+        result = record.get("validation_error", record["validation_loss"])
+        self.rate.seen(result)
+        self.momentum.seen(result)
+        if self.patience and self.patience.seen(self.update, result):
+            self.best = {name: value.clone() for name, value in self.learner.state_dict().items()}
 
     def _tell(self, record: dict[str, Any] | None) -> None:
         self.last_told = time.perf_counter()
@@ -283,6 +294,7 @@ class _Run:
         values: dict[str, Any] = {
             "done": done, "update": self.update, "seconds": self.seconds,
             "loss_sum": self.loss_sum, "loss_rows": self.loss_rows,
+            "rate": self.rate.state(), "momentum": self.momentum.state(),
         }  # fmt: skip
         if self.patience:
             values |= {"limit": self.patience.limit, "best_update": self.patience.best_update}
@@ -297,6 +309,8 @@ class _Run:
         self.best = {name: value.to(self.device) for name, value in saved.part("best").items()}
         self.update, self.seconds = values["update"], values["seconds"]
         self.loss_sum, self.loss_rows = values["loss_sum"], values["loss_rows"]
+        self.rate.load_state(values["rate"])
+        self.momentum.load_state(values["momentum"])
         if self.patience:
             self.patience.limit, self.patience.best_update = values["limit"], values["best_update"]
             self.patience.best = math.inf if values["best"] is None else values["best"]

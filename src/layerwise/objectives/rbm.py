@@ -1,0 +1,300 @@
+"""The restricted Boltzmann machine: learn the distribution of the input, with the code as its hidden units."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import KW_ONLY
+from typing import Annotated, Any, ClassVar, Literal
+
+import torch
+from pydantic import ConfigDict, Field, model_validator
+from pydantic.dataclasses import dataclass
+from torch import Generator, Tensor, nn
+from torch.nn.functional import binary_cross_entropy, binary_cross_entropy_with_logits, softplus
+
+from ..data.batches import Batch
+from ..errors import DataError, NetworkError
+from ..nn.decoder import Decoder
+from ..nn.layers import Layer
+from .autoencoder import MEAN_MARGIN
+from .objective import FeatureFacts
+
+Count = Annotated[int, Field(ge=1)]
+
+
+@dataclass(frozen=True, config=ConfigDict(extra="forbid"))
+class RBM:
+    r"""Train a sigmoid layer as the hidden units h of a Boltzmann machine over its inputs v.
+
+    .. math::
+        E(v, h) &= -b^\top v - c^\top h - h^\top W v &&\text{(Bernoulli visible units)} \\
+        E(v, h) &= \tfrac12 \lVert v - b \rVert^2 - c^\top h - h^\top W v &&\text{(Gaussian, unit variance)} \\
+        p(v) &\propto e^{-F(v)}, \qquad F(v) = -\log \sum_h e^{-E(v, h)}, \qquad
+            p(h_j = 1 \mid v) = \sigma(c_j + (W v)_j)
+
+    W and c are the layer's own weights and bias, so the layer's code is :math:`E[h \mid v]`; b is the bias of a tied
+    decoder, and starts at the inverse link of the inputs' mean. A stack of them is a deep belief network. For a
+    convolution W is the convolution, and b and c have one element per channel.
+
+    Parameters
+    ----------
+    visible : {"bernoulli", "gaussian"}
+        "bernoulli" takes inputs in [0, 1]; what lies between is used as a probability. "gaussian" takes real inputs
+        and assumes noise of variance 1: standardise the rows.
+    estimator : {"cd", "pcd", "pseudo-likelihood", "score-matching"}
+        How the gradient of :math:`-\log p(v)`, which cannot be computed, is replaced.
+
+        * "cd": mean F(v) minus mean F of the same rows after k Gibbs updates; biased.
+        * "pcd": the same with `chains` particles that go on from one update of the weights to the next.
+        * "pseudo-likelihood": :math:`-\sum_i \log p(v_i \mid v_{-i})`, one i per row drawn at random; Bernoulli only.
+        * "score-matching": :math:`\tfrac12 \lVert \psi \rVert^2 + \operatorname{tr} \partial\psi/\partial v` with
+          :math:`\psi = -\partial F/\partial v`; without noise; Gaussian and dense layers only.
+    k : int
+        Gibbs updates of the chain for each update of the weights, of "cd" and "pcd".
+    chains : int
+        Particles of "pcd".
+
+    Raises
+    ------
+    ValueError
+        When the estimator does not hold for the visible units.
+
+    References
+    ----------
+    Hinton (2002), Training products of experts by minimizing contrastive divergence. Hinton & Salakhutdinov (2006),
+    Reducing the dimensionality of data with neural networks. Hinton, Osindero & Teh (2006), A fast learning algorithm
+    for deep belief nets. Tieleman (2008), Training restricted Boltzmann machines using approximations to the
+    likelihood gradient. Besag (1975), Statistical analysis of non-lattice data. Hyvärinen (2005), Estimation of
+    non-normalized statistical models by score matching.
+
+    Examples
+    --------
+    >>> RBM("gaussian", estimator="pcd", k=5).chains
+    100
+    """
+
+    needs_targets: ClassVar[bool] = False
+    visible: Literal["bernoulli", "gaussian"] = "bernoulli"
+    _: KW_ONLY
+    estimator: Literal["cd", "pcd", "pseudo-likelihood", "score-matching"] = "cd"
+    k: Count = 1
+    chains: Count = 100
+    kind: Literal["rbm"] = "rbm"
+
+    @model_validator(mode="after")
+    def _estimator_holds(self) -> RBM:
+        if self.estimator == "score-matching" and self.visible != "gaussian":
+            raise ValueError("score-matching differentiates by the inputs: set visible to gaussian, or estimator to cd")
+        if self.estimator == "pseudo-likelihood" and self.visible != "bernoulli":
+            raise ValueError("pseudo-likelihood flips binary inputs: set visible to bernoulli, or estimator to cd")
+        return self
+
+    def build(self, layer: Layer, facts: FeatureFacts, generator: Generator) -> RBMLearner:
+        """Build the learner of a layer from what is known of its inputs; draw the chains from the generator."""
+        return RBMLearner(self, layer, facts, generator)
+
+
+class RBMLearner(nn.Module):
+    """A layer as the hidden half of a restricted Boltzmann machine.
+
+    Everything random is drawn in float32 from the generator, in this order. Gibbs updates, k times: one uniform per
+    hidden unit, shape (rows, units ...), a unit being 1 where its uniform is below its probability; then one uniform
+    (Bernoulli) or one standard normal number (Gaussian) per visible unit, shape (rows, features ...).
+    Pseudo-likelihood: one uniform per visible unit, which makes probabilities binary; then one integer per row, the
+    flipped unit. At building, for "pcd": one number per visible unit of each chain.
+
+    Parameters
+    ----------
+    settings : RBM
+        The objective.
+    layer : Layer
+        Holds W and c.
+    facts : FeatureFacts
+        Of the layer's inputs: their range, mean and shape.
+    generator : Generator
+        On the CPU; the chains of "pcd" start as independent draws at the inputs' mean.
+
+    Attributes
+    ----------
+    fantasies : Tensor, shape (chains, features ...), or None
+        Visible states of the chains of "pcd".
+
+    Raises
+    ------
+    NetworkError
+        When the layer is no sigmoid layer with a bias, or not dense though score matching is asked.
+    DataError
+        When Bernoulli units are given inputs outside [0, 1].
+
+    Examples
+    --------
+    >>> layer = Layer("0", [], nn.Linear(3, 2), [nn.Sigmoid()])
+    >>> rows = torch.tensor([[0.0, 1.0, 1.0], [1.0, 1.0, 0.0]])
+    >>> learner = RBM().build(layer, FeatureFacts.of(rows), torch.Generator())
+    >>> learner.free_energy(rows).shape, learner.gibbs(rows, torch.Generator(), k=3).shape
+    (torch.Size([2]), torch.Size([2, 3]))
+    """
+
+    fantasies: Tensor | None
+    mean: Tensor
+
+    def __init__(self, settings: RBM, layer: Layer, facts: FeatureFacts, generator: Generator) -> None:
+        super().__init__()
+        _check(settings, layer, facts)
+        self.settings, self.layer = settings, layer
+        self.binary = settings.visible == "bernoulli"
+        self.loss_name = "cross_entropy" if self.binary else "squared"
+        self.decoder = Decoder(layer.module, output="sigmoid" if self.binary else "linear", shape=facts.shape)
+        mean = facts.mean.to(self.decoder.bias)
+        self.register_buffer("mean", mean, persistent=False)
+        with torch.no_grad():
+            own = mean.reshape(len(mean), -1).mean(1)  # one for each feature, or for each channel
+            self.decoder.bias.copy_(torch.logit(own, eps=MEAN_MARGIN) if self.binary else own)
+        start = None
+        if settings.estimator == "pcd":
+            start = self._draw(mean.cpu().expand(settings.chains, *facts.shape), generator).to(mean)
+        self.register_buffer("fantasies", start)
+        self._moved: Tensor | None = None
+
+    def free_energy(self, v: Tensor) -> Tensor:
+        """Return F of each row: shape (rows, features ...) to (rows,), in nats."""
+        return self._visible_energy(v) - self._hidden_terms(v)
+
+    def hidden_mean(self, v: Tensor) -> Tensor:
+        """Return the probability of each hidden unit: (rows, features ...) to (rows, units ...)."""
+        return torch.sigmoid(self.layer.module(v))
+
+    def gibbs(self, v: Tensor, generator: Generator, k: int = 1) -> Tensor:
+        """Return the visible units (rows, features ...) after k updates of all hidden, then all visible units."""
+        with torch.no_grad():
+            for _ in range(k):
+                probability = self.hidden_mean(v)
+                hidden = (_uniform(probability, generator) < probability).to(v)
+                v = self._draw(self.decoder(hidden), generator)
+        return v
+
+    def unit_loss(self, v: Tensor, units: Tensor) -> Tensor:
+        r"""Return the loss of guessing one unit i of each binary row from the others; units: (rows,), indices of i.
+
+        .. math:: -\log p(v_i \mid v_{-i}) = \operatorname{softplus}(F(v) - F(v \text{ with } v_i \text{ flipped}))
+        """
+        flat = v.flatten(1)
+        column = units[:, None]
+        flipped = flat.scatter(1, column, 1 - flat.gather(1, column)).reshape(v.shape)
+        return softplus(self.free_energy(v) - self.free_energy(flipped))
+
+    def score_loss(self, v: Tensor) -> Tensor:
+        r"""Return the score matching objective of each row of Gaussian units, for a dense layer: (rows, d) to (rows,).
+
+        .. math::
+            \tfrac12 \lVert r - v \rVert^2 + \sum_{j} h_j (1 - h_j) \sum_i W_{ji}^2 - d, \qquad r = b + W^\top h
+        """
+        hidden = self.hidden_mean(v)
+        weight: Any = self.layer.module.weight
+        curvature: Tensor = (hidden * (1 - hidden)) @ weight.square().sum(1)
+        reconstruction: Tensor = self.decoder(hidden)
+        return 0.5 * (reconstruction - v).square().sum(1) + curvature - v.shape[1]
+
+    def loss(self, batch: Batch, generator: Generator) -> Tensor:
+        """Return a number whose gradient is the estimator's, averaged over rows; for "cd" and "pcd" no likelihood."""
+        v = batch.inputs
+        if self.settings.estimator == "score-matching":
+            return self.score_loss(v).mean()
+        if self.settings.estimator == "pseudo-likelihood":
+            v = (_uniform(v, generator) < v).to(v)
+            width = v[0].numel()
+            units = torch.randint(width, (len(v),), generator=generator, device=generator.device).to(v.device)
+            return width * self.unit_loss(v, units).mean()
+        self._moved = self.gibbs(v if self.fantasies is None else self.fantasies, generator, self.settings.k)
+        moved = _model_average(self._visible_energy(self._moved)) - self._hidden_terms(self._moved).mean()
+        return self.free_energy(v).mean() - moved
+
+    def after_update(self) -> None:
+        """Let the chains of "pcd" go on from where the last loss moved them."""
+        if self.fantasies is not None and self._moved is not None:
+            self.fantasies.copy_(self._moved)
+
+    def reconstruct(self, inputs: Tensor) -> Tensor:
+        """Return the mean of the visible units, given the mean of the hidden ones given the inputs."""
+        reconstruction: Tensor = self.decoder(self.hidden_mean(inputs))
+        return reconstruction
+
+    def clean_loss(self, batch: Batch) -> Tensor:
+        """Return the cross-entropy (Bernoulli) or half the squared error (Gaussian) of `reconstruct`."""
+        v = batch.inputs
+        activation = self.decoder.activation(self.hidden_mean(v))
+        if self.binary:
+            return binary_cross_entropy_with_logits(activation, v, reduction="sum") / len(v)
+        return 0.5 * (activation - v).square().sum() / len(v)
+
+    def mean_predictor_loss(self, batch: Batch) -> Tensor:
+        """Return the loss of giving the training rows' mean for every row."""
+        mean = self.mean.expand_as(batch.inputs)
+        if self.binary:
+            return binary_cross_entropy(mean, batch.inputs, reduction="sum") / len(mean)
+        return 0.5 * (mean - batch.inputs).square().sum() / len(mean)
+
+    def _visible_energy(self, v: Tensor) -> Tensor:
+        """Return the part of F that holds b, of each row."""
+        bias = self.decoder.bias.reshape(-1, *(1 for _ in v.shape[2:]))
+        energy: Tensor = -(bias * v) if self.binary else 0.5 * (v - bias).square()
+        return energy.flatten(1).sum(1)
+
+    def _hidden_terms(self, v: Tensor) -> Tensor:
+        """Return what the hidden units take off F, of each row."""
+        activation: Tensor = self.layer.module(v)
+        return softplus(activation).flatten(1).sum(1)
+
+    def _draw(self, mean: Tensor, generator: Generator) -> Tensor:
+        """Draw visible units with the given means."""
+        if self.binary:
+            return (_uniform(mean, generator) < mean).to(mean)
+        noise = torch.randn(mean.shape, generator=generator, device=generator.device, dtype=torch.float32)
+        return mean + noise.to(mean)
+
+
+def _check(settings: RBM, layer: Layer, facts: FeatureFacts) -> None:
+    """Refuse a layer or inputs that are no half of a Boltzmann machine."""
+    silent = (nn.modules.dropout._DropoutNd, nn.Identity)
+    after = [module for module in layer.after if not isinstance(module, silent)]
+    if len(after) != 1 or not isinstance(after[0], nn.Sigmoid):
+        found = ", ".join(type(module).__name__ for module in after) or "nothing"
+        raise NetworkError(
+            f"layer {layer.name!r} has {found} after its module, expected a sigmoid alone: "
+            "the hidden units of an RBM are probabilities of binary units",
+            "put nn.Sigmoid() there, without batch normalisation, or choose another objective",
+        )
+    if layer.module.bias is None:
+        raise NetworkError(
+            f"layer {layer.name!r} has no bias, expected one: it is the bias of the RBM's hidden units",
+            "build the module with bias=True",
+        )
+    if settings.estimator == "score-matching" and not isinstance(layer.module, nn.Linear):
+        raise NetworkError(
+            f"layer {layer.name!r} is a {type(layer.module).__name__}, expected nn.Linear for score-matching",
+            "set estimator to cd or pcd",
+        )
+    if settings.visible == "bernoulli" and not facts.unit_interval:
+        raise DataError(
+            f"layer {layer.name!r}: inputs run from {facts.minimum:.4g} to {facts.maximum:.4g}, "
+            "expected [0, 1] for Bernoulli visible units",
+            "scale the inputs to [0, 1], or standardise them and set visible to gaussian",
+        )
+
+
+def _uniform(like: Tensor, generator: Generator) -> Tensor:
+    # float32 whatever the inputs are: in bfloat16 a uniform number is 0 once in 256 draws
+    uniform = torch.rand(like.shape, generator=generator, device=generator.device, dtype=torch.float32)
+    return uniform.to(like.device)
+
+
+def _model_average(energy: Tensor) -> Tensor:
+    r"""Return the mean of the visible energy over samples, with the second derivative by b that :math:`-\log Z` has.
+
+    The plain mean lacks it: the automatic learning rate would find no curvature in b. For samples of the model,
+    :math:`\log \operatorname{mean} e^{E_0 - E}` is :math:`\log Z / Z_0`, whose first derivative is that of the plain
+    mean and whose second is the covariance of v. (For W the same would need the covariance of all products of v and h,
+    which the few samples of an update overrate many times.)
+    """
+    fixed = energy.detach()
+    return fixed.mean() - ((fixed - energy).logsumexp(0) - math.log(len(fixed)))

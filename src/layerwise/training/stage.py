@@ -1,0 +1,132 @@
+"""One stage of the greedy procedure: train one layer alone, and measure what it learned."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import nn
+
+from ..data.batches import Batch, Batches
+from ..nn.modes import evaluation
+from ..objectives.objective import LayerLearner
+from ..plan import TrainingPlan
+from .curvature import automatic_rate
+from .fallbacks import fallbacks, fit_with_fallbacks
+from .loop import Surroundings
+
+if TYPE_CHECKING:
+
+    class TrainedLayer(nn.Module, LayerLearner):
+        """A module that keeps a learner's promises; Python's types have no other word for both at once."""
+
+
+JUDGED_ROWS = 10_000  # rows on which a trained layer is measured
+BLOCK = 4096
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One trained layer.
+
+    Attributes
+    ----------
+    number : int
+        1 for the first.
+    layer, objective, loss_name : str
+        Name of the module, kind of the objective, and what the loss is of (`LayerLearner.loss_name`).
+    units : int
+        Width of the code, or channels of a convolution's.
+    learning_rate : float
+        The initial rate, as given or chosen.
+    loss, mean_predictor_loss : float
+        Loss on clean rows, and that of predicting the training mean instead; on the validation rows where there are
+        some, else on training rows. Per row; of a reconstruction summed over features.
+    updates : int
+        Updates made.
+    seconds : float
+        Training time.
+    records : list of dict
+        The history of the stage.
+    """
+
+    number: int
+    layer: str
+    objective: str
+    loss_name: str
+    units: int
+    learning_rate: float
+    loss: float
+    mean_predictor_loss: float
+    updates: int
+    seconds: float
+    records: list[dict[str, Any]] = field(repr=False)
+
+
+def train_stage(
+    learner: TrainedLayer,
+    given: Sequence[Batch],
+    kind: str,
+    rate: float | str,
+    plan: TrainingPlan,
+    number: int,
+    around: Surroundings,
+) -> Stage:
+    """Train one layer alone and measure it.
+
+    Parameters
+    ----------
+    learner : nn.Module
+        What an objective built around the layer.
+    given : (rows,) or (rows, held_out)
+        All rows of the stage: the layer's inputs, and classes or the network's own rows where the objective uses them.
+    kind : str
+        Of the objective, for the record.
+    rate : float or "auto"
+        The initial learning rate.
+    plan, number, around
+        The settings, the stage's number from 1, and where it is recorded.
+    """
+    rows, judged_on = given[0], given[-1]
+    fitting = around.fitting(str(number))
+    if len(given) > 1:
+        fitting = replace(fitting, validate=lambda: {"validation_loss": _average(learner, judged_on)["clean_loss"]})
+    batches = Batches(rows.inputs, rows.targets, plan.batch_size, fitting.randomness, rows.raw)
+    rates = [float(rate)] if rate != "auto" else _rates(learner, batches, fitting.randomness.seed("curvature"))
+    fitted, chosen = fit_with_fallbacks(learner, batches, plan, rates, fitting)
+    judged = _average(learner, _rows_at(judged_on, 0, JUDGED_ROWS))
+    return Stage(
+        number=number,
+        layer=learner.layer.name,
+        objective=kind,
+        loss_name=learner.loss_name,
+        units=learner.layer.units,
+        learning_rate=chosen,
+        loss=judged["clean_loss"],
+        mean_predictor_loss=judged["mean_predictor_loss"],
+        updates=fitted.updates,
+        seconds=fitted.seconds,
+        records=fitted.records,
+    )
+
+
+def _rates(learner: nn.Module, batches: Batches, seed: int) -> Sequence[float]:
+    generator = torch.Generator(batches.inputs.device).manual_seed(seed)
+    return fallbacks(automatic_rate(learner, next(batches.epoch(0)), generator))
+
+
+def _average(learner: TrainedLayer, rows: Batch) -> dict[str, float]:
+    """Return the learner's loss on clean rows and the mean predictor's, block by block."""
+    total = {"clean_loss": 0.0, "mean_predictor_loss": 0.0}
+    with evaluation(learner):
+        for start in range(0, len(rows.inputs), BLOCK):
+            block = _rows_at(rows, start, BLOCK)
+            for name in total:
+                total[name] += float(getattr(learner, name)(block)) * len(block.inputs)
+    return {name: value / len(rows.inputs) for name, value in total.items()}
+
+
+def _rows_at(rows: Batch, start: int, count: int) -> Batch:
+    return Batch(*(None if part is None else part[start : start + count] for part in rows))  # type: ignore[arg-type]
