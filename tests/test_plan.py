@@ -35,6 +35,7 @@ FROM_OTHER_TABLES = {
     "network": (NetworkPlan, "hidden_layer_sizes"),
     "test": (DataPlan, "test"),
     "scale": (DataPlan, "scale"),
+    "pretrain_inputs": (DataPlan, "pretrain_inputs"),
 }
 # arguments that no recipe can hold: the rows, the machine, the run's place, what is watched
 NOT_SETTINGS = {
@@ -91,6 +92,12 @@ def test_tables_are_frozen_and_take_no_unknown_key(table: type[Table]) -> None:
         table(unknown=1)
 
 
+def test_a_network_has_a_hidden_layer_or_a_convolution() -> None:
+    with pytest.raises(ValidationError, match="should have a hidden layer or a convolution"):
+        NetworkPlan(hidden_layer_sizes=())
+    assert NetworkPlan(hidden_layer_sizes=(), convolutions=({"channels": 4},)).convolutions[0].kernel == 5
+
+
 def test_equal_settings_are_equal_plans() -> None:
     assert PretrainPlan() == PretrainPlan(objective="denoising") == PretrainPlan(objective=DenoisingAutoencoder())
     assert PretrainPlan(epochs=3) != PretrainPlan()
@@ -129,7 +136,6 @@ def test_equal_settings_are_equal_plans() -> None:
         (DataPlan, {"test": 0.0}),
         (DataPlan, {"test": 1.0}),
         (DataPlan, {"scale": 0.0}),
-        (NetworkPlan, {"hidden_layer_sizes": ()}),
         (NetworkPlan, {"hidden_layer_sizes": (10, 0)}),
         (NetworkPlan, {"dropout": 1.0}),
         (InverseTime, {"tau": 0}),

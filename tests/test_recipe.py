@@ -47,7 +47,8 @@ def faults(values: dict[str, Any], table: Any = Plan) -> str:
         ({"pretrain": {"objective": {"kind": "denoising", "corruption": {"kind": "masking", "rate": 2}}}},
          "pretrain.objective.corruption.rate found 2, should be less than or equal to 1"),
         ({"pretrain": {"objective": {"kind": "denoisin"}}},
-         "pretrain.objective found kind 'denoisin', should be one of autoencoder, denoising "
+         "pretrain.objective found kind 'denoisin', should be one of autoencoder, denoising, contractive, "
+         "sparse, rbm, psd, supervised, ranking "
          "(did you mean 'denoising'?)"),
         ({"pretrain": {"objective": "denoisin"}}, "did you mean 'denoising'?"),
         ({"pretrain": {"objective": {"loss": "squared"}}}, "should have a kind"),

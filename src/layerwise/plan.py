@@ -363,6 +363,12 @@ class NetworkPlan(Table):
     batch_norm: bool = False
     factory: str | None = None
 
+    @model_validator(mode="after")
+    def _has_a_hidden_layer(self) -> NetworkPlan:
+        if not (self.hidden_layer_sizes or self.convolutions):
+            raise ValueError("should have a hidden layer or a convolution")
+        return self
+
 
 BaselineName = Literal[
     "logistic regression", "gradient boosting", "modern network", "momentum", "adagrad", "rmsprop", "adam"

@@ -12,7 +12,7 @@ import pytest
 import torch
 from small_comparison import small_plan
 
-from layerwise.comparison import arms
+from layerwise.comparison import arms, experiment
 from layerwise.comparison.experiment import Experiment, Measured
 from layerwise.comparison.results import results_of
 from layerwise.comparison.rows import Rows
@@ -20,7 +20,6 @@ from layerwise.errors import DataError, DivergenceError, PlanError
 from layerwise.plan import Plan
 from layerwise.randomness import Randomness
 from layerwise.runs.folder import RunFolder
-from layerwise.training.loop import Surroundings
 
 
 def run(plan: Plan, rows: Rows, folder: Path) -> Measured:
@@ -32,7 +31,7 @@ def same(one: Any, other: Any) -> bool:
 
 
 def test_the_random_arm_starts_from_the_weights_before_pre_training(
-    digits: Rows, monkeypatch: pytest.MonkeyPatch
+    digits: Rows, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     before = []
     genuine = arms.pretrain_layers
@@ -42,20 +41,30 @@ def test_the_random_arm_starts_from_the_weights_before_pre_training(
         return genuine(network, *rest)
 
     monkeypatch.setattr(arms, "pretrain_layers", watched)
-    start = arms.starts(small_plan(), digits, Surroundings("seed-0", Randomness(0)), "cpu")
-    assert same(before[0], start.random)
-    assert not same(start.pretrained, start.random)
+    found: dict[str, Any] = {}
+    fine = experiment.run_arm
+
+    def started(arm: Any, network: Any, *rest: Any) -> Any:
+        found[arm.name] = copy.deepcopy(network)
+        return fine(arm, network, *rest)
+
+    monkeypatch.setattr(experiment, "run_arm", started)
+    Experiment(small_plan(), digits).run(RunFolder.open(tmp_path / "run", False, "test"))
+    assert same(before[-1], found["random"])
+    assert not same(found["pretrained"], found["random"])
     head = "2.weight"
-    assert torch.equal(start.pretrained.state_dict()[head], start.random.state_dict()[head])
+    assert torch.equal(found["pretrained"].state_dict()[head], found["random"].state_dict()[head])
 
 
 def test_fine_tuning_one_arm_leaves_the_other_where_it_starts(digits: Rows) -> None:
-    start = arms.starts(small_plan(), digits, Surroundings("seed-0", Randomness(0)), "cpu")
-    kept = copy.deepcopy(start.random)
-    network = start.network("random", digits.codes[:100])
+    plan = small_plan()
+    random = arms.draw_network(arms.arms_of(plan)[1], digits, Randomness(0))
+    kept = copy.deepcopy(random)
+    network = arms.started(random, digits.codes[:100])
+    assert not same(network, kept), "the output bias is set from the labels"
     with torch.no_grad():
         network[0].weight.add_(1.0)
-    assert same(start.random, kept)
+    assert same(random, kept)
 
 
 def test_both_arms_see_the_same_batches_and_the_same_labels(

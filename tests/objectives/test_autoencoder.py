@@ -50,7 +50,9 @@ def setting(seed=0):
 
 def learner_of(objective, rows, weight, bias, back_bias):
     dense = nn.Linear(FEATURES, UNITS, dtype=torch.float64)
-    learner = objective.build(Layer("0", [], dense, [nn.Sigmoid()]), FeatureFacts.of(torch.from_numpy(rows)), torch.Generator())
+    learner = objective.build(
+        Layer("0", [], dense, [nn.Sigmoid()]), FeatureFacts.of(torch.from_numpy(rows)), torch.Generator()
+    )
     with torch.no_grad():
         dense.weight.copy_(torch.from_numpy(weight))
         dense.bias.copy_(torch.from_numpy(bias))
@@ -127,14 +129,20 @@ def test_decoder_bias_starts_at_the_inverse_link_of_the_mean(dtype):
     logit = np.log(mean / (1 - mean))
     bias = Autoencoder().build(layer, FeatureFacts.of(rows), torch.Generator()).decoder.bias
     np.testing.assert_allclose(bias.detach().numpy(), logit, rtol=1e-4 if dtype == torch.float32 else 1e-7)
-    linear = Autoencoder(loss="squared", decoder="linear").build(layer, FeatureFacts.of(rows), torch.Generator()).decoder.bias
+    linear = (
+        Autoencoder(loss="squared", decoder="linear")
+        .build(layer, FeatureFacts.of(rows), torch.Generator())
+        .decoder.bias
+    )
     np.testing.assert_allclose(linear.detach().numpy(), [0, 1, 0.3, 0.7], rtol=1e-6)
 
 
 def test_the_mean_is_of_the_layers_inputs_not_of_its_codes():
     """A bias taken from the wrong layer has the wrong width, or the wrong mean when the widths agree."""
     rows = torch.full((3, 4), 2.0)
-    learner = Autoencoder().build(Layer("0", [], nn.Linear(4, 4), [nn.Sigmoid()]), FeatureFacts.of(rows), torch.Generator())
+    learner = Autoencoder().build(
+        Layer("0", [], nn.Linear(4, 4), [nn.Sigmoid()]), FeatureFacts.of(rows), torch.Generator()
+    )
     assert learner.decoder.bias.tolist() == [2.0] * 4
 
 
@@ -211,6 +219,8 @@ def test_l2_is_on_weights_only():
 def test_the_decoder_bias_starts_at_the_mean_or_at_zero():
     facts = FeatureFacts.of(torch.full((10, 4), 0.25))
     layer = Layer("0", [], nn.Linear(4, 3), [nn.Sigmoid()])
-    assert torch.equal(Autoencoder(decoder_bias="zero").build(layer, facts, torch.Generator()).decoder.bias, torch.zeros(4))
+    assert torch.equal(
+        Autoencoder(decoder_bias="zero").build(layer, facts, torch.Generator()).decoder.bias, torch.zeros(4)
+    )
     started = Autoencoder(decoder="linear", loss="squared").build(layer, facts, torch.Generator()).decoder.bias
     assert torch.equal(started, torch.full((4,), 0.25))

@@ -49,7 +49,9 @@ def test_of_a_linear_learner():
     draw = np.random.default_rng(0)
     rows = torch.from_numpy(draw.normal(size=(50, 5)))
     layer = cut(nn.Sequential(nn.Linear(5, 3), nn.Sigmoid()).double())[0]
-    learner = Autoencoder(loss="squared", decoder="linear", tied=False).build(layer, FeatureFacts.of(rows), torch.Generator())
+    learner = Autoencoder(loss="squared", decoder="linear", tied=False).build(
+        layer, FeatureFacts.of(rows), torch.Generator()
+    )
     layer.requires_grad_(False)
     codes = np.hstack([layer(rows).numpy(), np.ones((50, 1))])
     expected = 0.5 / np.linalg.eigvalsh(codes.T @ codes / 50).max()

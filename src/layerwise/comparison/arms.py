@@ -26,7 +26,10 @@ from .rows import Rows
 ARMS = ("pretrained", "random")
 CURVE_POINTS = 40  # validations of a final fit, unless the plan says how often
 # What every rival does without: it is trained by its own optimiser from random weights.
-_PLAIN = {"momentum": 0.0, "momentum_schedule": None, "schedule": None, "l2": 0.0, "bias_rate": 1.0, "freeze": ()}
+_PLAIN = {
+    "momentum": 0.0, "momentum_schedule": None, "schedule": None, "l1": 0.0, "l2": 0.0, "max_norm": None,
+    "clip_norm": None, "fan_in_scaling": False, "bias_rate": 1.0, "freeze": (),
+}  # fmt: skip
 Factory = Callable[[], nn.Module]
 
 

@@ -63,6 +63,7 @@ def compare(
     min_gain: float = DEFAULTS.min_gain,
     tune: bool = DEFAULTS.tune,
     learning_rates: Sequence[float] = DEFAULTS.learning_rates,
+    max_updates: int | None = DEFAULTS.max_updates,
     baselines: Literal["auto"] | Sequence[str] = DEFAULTS.baselines,
     settings: Mapping[str, Mapping[str, Any]] | None = None,
     device: str = "auto",
@@ -106,6 +107,8 @@ def compare(
         Whether each arm chooses its learning rate and epochs.
     learning_rates : sequence of float
         The grid.
+    max_updates : int or None
+        The most updates of fine-tuning: a large budget gets fewer epochs than ``finetune.epochs``.
     baselines : "auto" or sequence of str
         "logistic regression", "gradient boosting", "modern network", which "auto" takes; and the same network, random
         and tuned alike, trained by "momentum", "adagrad", "rmsprop" or "adam".
@@ -144,6 +147,7 @@ def compare(
         "compare": {
             "budgets": budgets if budgets == "auto" else tuple(budgets), "headline": headline, "seeds": seeds,
             "min_gain": min_gain, "tune": tune, "learning_rates": tuple(learning_rates),
+            "max_updates": max_updates,
             "baselines": baselines if baselines == "auto" else tuple(baselines), "random_state": seed,
         },
     }  # fmt: skip

@@ -306,11 +306,16 @@ def _parameters(
 def _refuse(plan: Plan, baselines: Sequence[str]) -> None:
     """Refuse settings that are sound in `pretrain` or `finetune` and would make a comparison unfair or fail."""
     for name, table in (("pretrain", plan.pretrain), ("finetune", plan.finetune)):
-        if table.early_stopping:
+        if table.needs_validation:
             raise PlanError(
-                f"{name}.early_stopping is set, but a comparison reads epochs off a curve on validation rows",
-                "leave early_stopping out; finetune.epochs is the most that is tried",
+                f"{name}.{table.needs_validation} is set, but a comparison reads epochs off a curve on validation rows",
+                f"leave {table.needs_validation} out; finetune.epochs is the most that is tried",
             )
+    given = plan.pretrain.objective
+    if any(getattr(one, "grow_until", None) is not None for one in (given if isinstance(given, tuple) else (given,))):
+        raise PlanError(
+            "grow_until is set, but both arms must be the same network", "leave it out, or grow a network with pretrain"
+        )
     if plan.pretrain.initializer:
         raise PlanError(
             "pretrain.initializer is set, but both arms must start from the same weights",

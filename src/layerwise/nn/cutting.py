@@ -200,11 +200,18 @@ class _Trace:
             )
 
 
+class _Tracer(fx.Tracer):
+    """A tracer to which our own modules are as whole as torch's."""
+
+    def is_leaf_module(self, module: nn.Module, name: str) -> bool:
+        return isinstance(module, LEARNED) or super().is_leaf_module(module, name)
+
+
 def _traced(network: nn.Module) -> fx.Graph:
     try:
         # in evaluation mode, since a trace holds dropout written as a function in the mode it was traced in
         with evaluation(network), torch.enable_grad():
-            graph = fx.Tracer().trace(network)
+            graph = _Tracer().trace(network)
     except Exception as error:  # whatever the user's forward raises when it is given a proxy
         raise NetworkError(
             f"the network, a {type(network).__name__}, cannot be traced: {error}",

@@ -23,6 +23,7 @@ import torch
 from torch import Generator, Tensor, nn
 
 from ..errors import PlanError, nearest
+from .lista import LISTA
 
 InitializerName = Literal["glorot", "glorot-sigmoid", "he", "xavier", "mocha-early"]
 
@@ -81,6 +82,8 @@ def initialize(module: Any, initializer: str, generator: Generator) -> None:
         module.weight.copy_((2 * draw - 1) * bound)
         if module.bias is not None:
             module.bias.zero_()
+        if isinstance(module, LISTA):
+            module.follow_weight()
 
 
 def initialize_output_bias(head: nn.Linear, codes: Tensor) -> None:

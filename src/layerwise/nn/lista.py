@@ -85,6 +85,10 @@ class LISTA(nn.Module):
     def reset_parameters(self) -> None:
         """Draw W anew; S and the thresholds follow."""
         nn.init.kaiming_uniform_(self.weight, a=math.sqrt(5))
+        self.follow_weight()
+
+    def follow_weight(self) -> None:
+        """Set S to what ISTA would use with W, and the thresholds to their first value."""
         with torch.no_grad():
             gram = self.weight @ self.weight.T
             self.lateral.copy_(torch.eye(self.out_features).to(gram) - gram / torch.linalg.matrix_norm(gram, 2))

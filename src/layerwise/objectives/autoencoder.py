@@ -124,7 +124,7 @@ class AutoencoderLearner(nn.Module):
     Raises
     ------
     PlanError
-        When cross-entropy is asked of a linear decoder.
+        When cross-entropy is asked of a linear decoder, or a penalty of a layer that it does not hold for.
     DataError
         When the inputs leave [0, 1] though the loss or the decoder needs them there.
     """
@@ -139,6 +139,8 @@ class AutoencoderLearner(nn.Module):
         emphasis: tuple[float, float] | None = None,
     ) -> None:
         super().__init__()
+        for penalty in penalties:
+            penalty.check(layer)
         self.layer = layer
         self.penalties, self.corruption, self.emphasis = penalties, corruption, emphasis
         self.below: Callable[[Tensor], Tensor] | None = None

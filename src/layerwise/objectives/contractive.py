@@ -58,7 +58,5 @@ class ContractiveAutoencoder:
 
     def build(self, layer: Layer, facts: FeatureFacts, generator: Generator) -> AutoencoderLearner:
         """Build the learner of a layer from what is known of its inputs."""
-        penalties = (Contraction(self.contraction, self.method, self.samples), *self.penalties)
-        for penalty in penalties:
-            penalty.check(layer)
-        return AutoencoderLearner(self, layer, facts, penalties)
+        contraction = Contraction(self.contraction, self.method, self.samples)
+        return AutoencoderLearner(self, layer, facts, (contraction, *self.penalties))

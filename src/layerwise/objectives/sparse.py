@@ -56,7 +56,4 @@ class SparseAutoencoder:
 
     def build(self, layer: Layer, facts: FeatureFacts, generator: Generator) -> AutoencoderLearner:
         """Build the learner of a layer from what is known of its inputs."""
-        penalties = (self.sparsity, *self.penalties)
-        for penalty in penalties:
-            penalty.check(layer)
-        return AutoencoderLearner(self, layer, facts, penalties)
+        return AutoencoderLearner(self, layer, facts, (self.sparsity, *self.penalties))
