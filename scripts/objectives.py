@@ -4,8 +4,8 @@
     python scripts/objectives.py measure RUNS    measure the chosen ones on the test rows: docs/results/objectives/
     python scripts/objectives.py page            write docs/results.md from what was measured
 
-Both are resumable: a finished arm or candidate has its file and is not repeated, an unfinished one continues from its run
-folder. With two cores, `measure` trains two arms at a time, one thread each.
+All is resumable: a finished arm or candidate has its file and is not repeated, an unfinished one continues from its run
+folder. `measure` trains two arms at a time, one thread each.
 """
 
 from __future__ import annotations
@@ -32,7 +32,8 @@ from layerwise.recipe import check
 from layerwise.runs.folder import RunFolder
 from layerwise.write import write_json, write_text
 
-OUT = Path(__file__).parent.parent / "docs" / "results" / "objectives"
+DOCS = Path(__file__).parent.parent / "docs"
+OUT = DOCS / "results" / "objectives"
 LINEAR = {"kind": "linear"}
 PAGES = {"autoencoder": "../pretraining"}
 # The settings that `tune` chose; each objective's candidates are below.
@@ -83,7 +84,7 @@ def plan_of(budgets: list[int], seeds: int) -> Plan:
             "pretrain": {"objective": "none"},
             "finetune": {"epochs": 60, "batch_size": 50, "momentum": 0.9},
             "compare": {
-                "budgets": budgets, "seeds": seeds, "learning_rates": (0.03, 0.1, 0.3), "max_updates": 4000,
+                "budgets": budgets, "seeds": seeds, "learning_rates": (0.03, 0.1, 0.3), "max_updates": 3000,
                 "baselines": [],
             },
         },
@@ -96,7 +97,7 @@ def measured(name: str, settings: dict[str, Any] | None, rows: Rows, plan: Plan,
     began = time.perf_counter()
     pretrain = None
     if settings is not None:
-        pretrain = check(PretrainPlan, {"epochs": 6, "batch_size": 100, "schedule": LINEAR, **settings}, name)
+        pretrain = check(PretrainPlan, {"epochs": 4, "batch_size": 100, "schedule": LINEAR, **settings}, name)
     rates = plan.compare.learning_rates
     arm = Arm("pretrained" if pretrain else "random", "network", pretrain, plan.network, plan.finetune, rates)
     experiment = Experiment(plan, rows, arms=[arm])
@@ -128,12 +129,15 @@ def tune(out: Path) -> None:
         mnist.inputs[:20_000], mnist.targets[:20_000], name="mnist", scale="auto",
         test=(mnist.inputs[50_000:], mnist.targets[50_000:]), random_state=0,
     )  # fmt: skip
+    tried: dict[str, float] = {}
     print("| candidate | error % |\n|---|---|", flush=True)
     for name, settings in CANDIDATES.items():
         file = out / f"{name.replace(', ', '-').replace(' ', '-')}.json"
         if not file.exists():
             write_json(file, measured(name, settings, rows, plan_of([1000], 1), file.with_suffix("")))
-        print(f"| {name} | {json.loads(file.read_text())['budgets'][0]['errors'][0]:.2f} |", flush=True)
+        tried[name] = json.loads(file.read_text())["budgets"][0]["errors"][0]
+        print(f"| {name} | {tried[name]:.2f} |", flush=True)
+    write_json(DOCS / "results" / "tuning.json", tried)
 
 
 def measure(runs: Path) -> None:
@@ -153,7 +157,8 @@ def measure_arm(runs: Path, name: str) -> None:
     """Measure one arm."""
     mnist = lw.load_mnist()
     rows = gather(
-        mnist.inputs, mnist.targets, name="mnist", scale="auto", test=(mnist.test_inputs, mnist.test_targets), random_state=0
+        mnist.inputs, mnist.targets, name="mnist", scale="auto", test=(mnist.test_inputs, mnist.test_targets),
+        random_state=0,
     )  # fmt: skip
     found = measured(name, CHOSEN[name], rows, plan_of([1000, 10_000], 3), runs / name)
     write_json(OUT / f"{name}.json", found)
@@ -164,15 +169,34 @@ def measure_arm(runs: Path, name: str) -> None:
 def page() -> None:
     """Write docs/results.md from the arms that are measured."""
     found = {name: json.loads((OUT / f"{name}.json").read_text()) for name in CHOSEN if (OUT / f"{name}.json").exists()}
-    text = (OUT / "page.md").read_text()
+    text = (DOCS / "results" / "page.md").read_text()
+    filled = {"minutes": f"{sum(arm['seconds'] for arm in found.values()) / 60:.0f}"}
     for position, labels in enumerate((1000, 10_000)):
         lines = ["| objective | test error % | gain over random | 95 % interval | wins | pre-training, s a seed |"]
         lines += ["|---|---|---|---|---|---|"]
-        lines += [_line(name, arm["budgets"][position], found["random"]["budgets"][position], arm["test_rows"])
-                  for name, arm in found.items()]  # fmt: skip
-        text = text.replace(f"<!-- table {labels} -->", "\n".join(lines))
-    minutes = sum(arm["seconds"] for arm in found.values()) / 60
-    write_text(OUT.parent.parent / "results.md", text.replace("<!-- minutes -->", f"{minutes:.0f}"))
+        lines += [
+            _line(name, arm["budgets"][position], found["random"]["budgets"][position], arm["test_rows"])
+            for name, arm in found.items()
+        ]
+        filled[f"table {labels}"] = "\n".join(lines)
+    for key, folder in (("full", "mnist-full"), ("conv", "conv-autoencoder"), ("own", "any-network")):
+        filled[key] = _compared(DOCS / "results" / folder / "results.json")
+    tried = json.loads((DOCS / "results" / "tuning.json").read_text())
+    rows = [f"| {name} | {error:.2f} |" for name, error in tried.items()]
+    filled["tuning"] = "\n".join(["| candidate | error % |", "|---|---|", *rows])
+    for key, value in filled.items():
+        text = text.replace(f"<!-- {key} -->", value)
+    write_text(DOCS / "results.md", text)
+
+
+def _compared(file: Path) -> str:
+    """Say what a comparison found."""
+    (budget,) = json.loads(file.read_text())["budgets"]
+    arms = [
+        f"{name} {budget[f'{arm}_error']:.2f} % ({', '.join(f'{error:.2f}' for error in budget[f'{arm}_errors'])})"
+        for arm, name in (("pretrained", "pre-trained"), ("random", "random"))
+    ]
+    return f"{', '.join(arms)}; gain {budget['gain']:.2f} ({budget['low']:.2f} to {budget['high']:.2f})."
 
 
 def _line(name: str, own: dict[str, Any], random: dict[str, Any], rows: int) -> str:

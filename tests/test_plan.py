@@ -20,9 +20,9 @@ from layerwise.plan import (
     NetworkPlan,
     Plan,
     PretrainPlan,
-    Table,
     optimizer_class,
 )
+from layerwise.settings import Table
 
 DOORS: list[tuple[Callable[..., Any], type[Table]]] = [
     (pretrain, PretrainPlan),

@@ -23,8 +23,9 @@ WITHOUT_EXAMPLE = {"Comparison", "FinetuneResult", "PretrainResult"}  # made by 
 CONTRACT: dict[str, tuple[list[str], list[str]]] = {
     "pretrain": (
         ["network", "inputs", "targets"],
-        ["objective", "layers", "activation", "corrupt", "epochs", "batch_size", "learning_rate", "optimizer", "momentum", "schedule", "l1",
-         "l2", "max_norm", "clip_norm", "initializer", "validation", "early_stopping", "device", "random_state",
+        ["objective", "layers", "activation", "corrupt", "epochs", "batch_size",
+         "learning_rate", "optimizer", "momentum", "schedule", "l1", "l2", "max_norm", "clip_norm",
+         "initializer", "validation", "early_stopping", "device", "random_state",
          "run_dir", "resume", "callbacks", "verbose"],
     ),
     "finetune": (
@@ -35,8 +36,8 @@ CONTRACT: dict[str, tuple[list[str], list[str]]] = {
     ),
     "compare": (
         ["inputs", "targets"],
-        ["pretrain_inputs", "network", "objective", "budgets", "headline", "test", "seeds", "min_gain", "tune", "baselines",
-         "random_state", "run_dir", "resume", "verbose"],
+        ["pretrain_inputs", "network", "objective", "budgets", "headline", "test", "seeds", "min_gain",
+         "tune", "baselines", "random_state", "run_dir", "resume", "verbose"],
     ),
     "open_source": (["x"], []),
     "load_mnist": ([], []),
@@ -56,7 +57,8 @@ DEFAULTS: dict[str, dict[str, Any]] = {
         "device": "auto", "random_state": None, "run_dir": None, "resume": False, "callbacks": (), "verbose": 0,
     },
     "compare": {
-        "pretrain_inputs": None, "network": (1000, 1000), "budgets": "auto", "headline": None, "test": 0.2, "seeds": 5, "min_gain": 0.5,
+        "pretrain_inputs": None, "network": (1000, 1000), "budgets": "auto", "headline": None, "test": 0.2,
+        "seeds": 5, "min_gain": 0.5,
         "tune": True, "baselines": "auto", "random_state": 0, "run_dir": None, "resume": False, "verbose": 0,
     },
     "finetune": {"freeze": (), "head_first": 0},

@@ -35,8 +35,8 @@ if TYPE_CHECKING:
     )
     from .objectives.penalties import Contraction, KLSparsity, L1Sparsity
     from .objectives.ranking import RankingLoss
-    from .plan import EarlyStopping, Exponential, Inverse, InverseTime, Linear, OnValidation, Staged, Step
     from .pretraining import PretrainResult, pretrain
+    from .settings import EarlyStopping, Exponential, Inverse, InverseTime, Linear, OnValidation, Staged, Step
     from .stack import Stack
 
 __version__ = version("layerwise")
@@ -107,7 +107,7 @@ _HOMES = {
         "L1Sparsity",
     ),
     "objectives.ranking": ("RankingLoss",),
-    "plan": ("EarlyStopping", "Exponential", "Inverse", "InverseTime", "Linear", "OnValidation", "Staged", "Step"),
+    "settings": ("EarlyStopping", "Exponential", "Inverse", "InverseTime", "Linear", "OnValidation", "Staged", "Step"),
     "pretraining": ("PretrainResult", "pretrain"),
     "stack": ("Stack",),
 }

@@ -19,11 +19,12 @@ from .nn.modes import evaluation, modes_kept
 from .nn.networks import dense_modules
 from .objectives.classification import Classifier, check_ends_in_head
 from .objectives.ranking import OutputLoss
-from .plan import EarlyStopping, FinetunePlan, Schedule
+from .plan import FinetunePlan
 from .randomness import Randomness
 from .recipe import check
 from .runs.folder import RunFolder, identity_of, seed_of
 from .runs.start import start_alike
+from .settings import EarlyStopping, Schedule
 from .training.device import exact_float32, matmul_route, moved, pick_device, processor
 from .training.loop import Callback, Fitted, Surroundings, Validate, fit
 from .training.verbose import with_printing

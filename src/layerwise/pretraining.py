@@ -30,11 +30,12 @@ from .nn.initialization import initialize
 from .nn.layers import Layer
 from .nn.modes import modes_kept
 from .objectives.objective import FeatureFacts, Objective
-from .plan import EarlyStopping, PretrainPlan, Schedule
+from .plan import PretrainPlan
 from .randomness import Randomness
 from .recipe import check
 from .runs.folder import RunFolder, identity_of, seed_of
 from .runs.start import start_alike
+from .settings import EarlyStopping, Schedule
 from .stack import Stack, encode, prepare
 from .training.device import exact_float32, matmul_route, moved, pick_device, processor
 from .training.loop import Callback, Surroundings

@@ -20,7 +20,8 @@ from .errors import PlanError, nearest
 from .nn.corruption import GaussianNoise, Masking, SaltAndPepper
 from .objectives import BY_NAME
 from .objectives.ranking import RankingLoss
-from .plan import Exponential, Inverse, InverseTime, Linear, OnValidation, Plan, Staged, Step, Table
+from .plan import Plan
+from .settings import Exponential, Inverse, InverseTime, Linear, OnValidation, Staged, Step, Table
 
 KINDS: dict[str, type] = {
     **BY_NAME,

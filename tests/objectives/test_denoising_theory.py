@@ -16,8 +16,9 @@ from layerwise.nn.corruption import GaussianNoise
 from layerwise.nn.layers import Layer
 from layerwise.objectives.denoising import DenoisingAutoencoder
 from layerwise.objectives.objective import FeatureFacts
-from layerwise.plan import Linear, TrainingPlan
+from layerwise.plan import TrainingPlan
 from layerwise.randomness import Randomness
+from layerwise.settings import Linear
 from layerwise.training.loop import Fitting, fit
 
 

@@ -12,21 +12,12 @@ from layerwise.nn.corruption import Masking
 from layerwise.nn.layers import Layer
 from layerwise.objectives.denoising import DenoisingAutoencoder
 from layerwise.objectives.objective import FeatureFacts
-from layerwise.plan import (
-    EarlyStopping,
-    Exponential,
-    Inverse,
-    InverseTime,
-    Linear,
-    OnValidation,
-    Staged,
-    Step,
-    TrainingPlan,
-)
+from layerwise.plan import TrainingPlan
 from layerwise.randomness import Randomness
 from layerwise.runs.checkpoint import Checkpoint
 from layerwise.runs.folder import RunFolder
 from layerwise.runs.history import History
+from layerwise.settings import EarlyStopping, Exponential, Inverse, InverseTime, Linear, OnValidation, Staged, Step
 from layerwise.training.loop import FIRST_ROWS, Fitting, Surroundings, fit
 from layerwise.training.schedules import value_at
 

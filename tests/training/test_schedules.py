@@ -13,21 +13,9 @@ from torch import nn
 
 from layerwise import finetune, pretrain
 from layerwise.errors import PlanError
-from layerwise.plan import (
-    EarlyStopping,
-    Exponential,
-    FinetunePlan,
-    Inverse,
-    InverseTime,
-    Linear,
-    OnValidation,
-    Plan,
-    PretrainPlan,
-    Staged,
-    Step,
-    TrainingPlan,
-)
+from layerwise.plan import FinetunePlan, Plan, PretrainPlan, TrainingPlan
 from layerwise.recipe import check, to_toml
+from layerwise.settings import EarlyStopping, Exponential, Inverse, InverseTime, Linear, OnValidation, Staged, Step
 from layerwise.training.schedules import Scheduled, value_at
 
 UPDATES = np.arange(41)

@@ -11,7 +11,8 @@ from layerwise.data.batches import Batch
 from layerwise.nn.layers import Layer
 from layerwise.objectives.autoencoder import Autoencoder
 from layerwise.objectives.objective import FeatureFacts
-from layerwise.plan import Linear, TrainingPlan
+from layerwise.plan import TrainingPlan
+from layerwise.settings import Linear
 from layerwise.training.step import AutogradStep, fan_ins
 
 OPTIMIZERS = ["sgd", "adam", "AdamW", "rmsprop", "adagrad", "adadelta", "nadam"]

@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from layerwise.plan import EarlyStopping
+from layerwise.settings import EarlyStopping
 from layerwise.training.stopping import Patience
 
 

@@ -3,23 +3,41 @@
 from __future__ import annotations
 
 import inspect
+import operator
 from collections.abc import Mapping, Sequence
+from typing import Any
 
+import torch
 from torch import fx, nn
 
 # A traced function or method, by its name, as the module that does the same with the same arguments.
 _AS_MODULE: dict[str, type[nn.Module]] = {
     "sigmoid": nn.Sigmoid, "tanh": nn.Tanh, "relu": nn.ReLU, "gelu": nn.GELU, "silu": nn.SiLU, "elu": nn.ELU,
-    "leaky_relu": nn.LeakyReLU, "softplus": nn.Softplus, "softmax": nn.Softmax, "log_softmax": nn.LogSoftmax,
+    "leaky_relu": nn.LeakyReLU, "softplus": nn.Softplus, "softmax": nn.Softmax, "log_softmax": nn.LogSoftmax, "softmin": nn.Softmin,
     "dropout": nn.Dropout, "dropout2d": nn.Dropout2d, "flatten": nn.Flatten, "max_pool1d": nn.MaxPool1d,
     "max_pool2d": nn.MaxPool2d, "avg_pool1d": nn.AvgPool1d, "avg_pool2d": nn.AvgPool2d,
     "adaptive_avg_pool2d": nn.AdaptiveAvgPool2d, "adaptive_max_pool2d": nn.AdaptiveMaxPool2d,
 }  # fmt: skip
-_RESHAPES = {
-    "view", "reshape", "flatten", "unflatten", "permute", "transpose", "squeeze", "unsqueeze", "size", "mean", "sum",
-    "amax", "max", "interpolate", "pad", "cat", "stack", "getattr", "getitem",
+# The positional arguments after the first, where a function's are not its module's; what is missing there is left out.
+_POSITIONAL: dict[str, tuple[str, ...]] = {
+    "dropout": ("p",), "dropout2d": ("p",), "softmax": ("dim",), "log_softmax": ("dim",), "softmin": ("dim",),
+    **dict.fromkeys(("max_pool1d", "max_pool2d"), ("kernel_size", "stride", "padding", "dilation", "ceil_mode")),
 }  # fmt: skip
-_RESHAPING = (nn.Flatten, nn.Unflatten, nn.Upsample, nn.ZeroPad2d)
+# Arguments of functions that change no value here: dropout is off in pre-training.
+_SILENT_ARGUMENTS = {"training", "_stacklevel"}
+_RESHAPES = {
+    "view", "reshape", "flatten", "unflatten", "permute", "transpose", "swapaxes", "movedim", "t", "squeeze",
+    "unsqueeze", "size", "mean", "sum", "prod", "std", "var", "norm", "logsumexp", "amax", "max", "amin", "min", "topk",
+    "interpolate", "pad", "cat", "concat", "stack", "chunk", "split", "narrow", "select", "index_select", "expand",
+    "repeat", "glu", "pixel_shuffle", "pixel_unshuffle", "fold", "unfold", "matmul", "bmm", "einsum", "getattr",
+    "getitem",
+}  # fmt: skip
+_RESHAPING = (
+    nn.Flatten, nn.Unflatten, nn.Upsample, nn.GLU, nn.PixelShuffle, nn.PixelUnshuffle, nn.Fold, nn.Unfold,
+    nn.modules.padding._ConstantPadNd, nn.modules.padding._ReflectionPadNd, nn.modules.padding._ReplicationPadNd,
+)  # fmt: skip
+# These change the scale or precision of an output, and are no activation.
+_SCALING = {"add", "sub", "mul", "truediv", "div", "neg", "contiguous", "clone", "float", "double", "to"}
 _MAXIMA = (nn.MaxPool1d, nn.MaxPool2d, nn.AdaptiveMaxPool2d)
 # A maximum commutes with these (dropout is off in pre-training).
 _RISING = (nn.Sigmoid, nn.Tanh, nn.ReLU, nn.Softplus, nn.ELU, nn.LeakyReLU, nn.Identity, nn.modules.dropout._DropoutNd)
@@ -31,8 +49,30 @@ def is_module(node: fx.Node, modules: Mapping[str, nn.Module], kinds: tuple[type
 
 
 def is_size(node: fx.Node) -> bool:
-    """Say whether an operation only reads how many rows there are, to reshape them."""
-    return node.op == "call_method" and node.target == "size" and all(_flattens(user) for user in node.users)
+    """Say whether an operation only reads how many rows there are, to reshape them.
+
+    It is ``x.size(0)``, ``x.shape[0]`` or ``x.size()[0]``, or the part of those before the index.
+    """
+    if _is_whole_size(node):
+        return all(user.target is operator.getitem and is_size(user) for user in node.users)
+    first = node.args[1:] == (0,) and (
+        _name(node) == "size" or (_name(node) == "getitem" and _is_whole_size(node.args[0]))
+    )
+    return first and all(_row_shape(user) is not None for user in node.users)
+
+
+def is_scaling(node: fx.Node) -> bool:
+    """Say whether an operation scales, shifts or casts one tensor by a number: no activation."""
+    return _name(node) in _SCALING and len(node.all_input_nodes) == 1
+
+
+def changes_in_place(node: fx.Node, modules: Mapping[str, nn.Module]) -> bool:
+    """Say whether an operation changes what it is given, so that it counts even where its result is not used."""
+    if node.op == "call_module":
+        return bool(getattr(modules[str(node.target)], "inplace", False))
+    name = str(getattr(node.target, "__name__", node.target))
+    in_place = name.endswith("_") and not name.endswith("__")
+    return in_place or bool(node.kwargs.get("inplace")) or name in ("iadd", "isub", "imul", "itruediv")
 
 
 def is_pointwise(node: fx.Node, modules: Mapping[str, nn.Module]) -> bool:
@@ -54,15 +94,17 @@ def module_of(node: fx.Node, modules: Mapping[str, nn.Module]) -> nn.Module | No
     """
     if node.op == "call_module":
         return modules[str(node.target)]
-    if _flattens(node):
-        return nn.Flatten()
+    if _row_shape(node) is not None:
+        return nn.Flatten() if len(_row_shape(node) or ()) == 1 else None
     kind = _AS_MODULE.get(_name(node))
-    if kind is None or not node.args:
+    # without a start, torch.flatten mixes rows
+    if kind is None or not node.args or (kind is nn.Flatten and len(node.args) == 1 and "start_dim" not in node.kwargs):
         return None
     known = inspect.signature(kind).parameters
-    given = dict(zip(known, node.args[1:], strict=False))
+    given: dict[str, Any] = dict(zip(_POSITIONAL.get(_name(node), known), node.args[1:], strict=False))
     given |= {key: value for key, value in node.kwargs.items() if key in known}
-    return None if any(isinstance(value, fx.Node) for value in given.values()) else kind(**given)
+    lost = {key for key, value in node.kwargs.items() if value and key not in known} - _SILENT_ARGUMENTS
+    return None if lost or any(isinstance(value, fx.Node) for value in given.values()) else kind(**given)
 
 
 def chain_of(nodes: Sequence[fx.Node], modules: Mapping[str, nn.Module]) -> list[nn.Module] | None:
@@ -72,9 +114,12 @@ def chain_of(nodes: Sequence[fx.Node], modules: Mapping[str, nn.Module]) -> list
     for number, node in enumerate(nodes):
         fed = [other for other in node.all_input_nodes if not is_size(other)]
         built = module_of(node, modules)
-        if built is None or len(fed) != 1 or (number and fed[0] is not nodes[number - 1]):
+        if len(fed) != 1 or (number and fed[0] is not nodes[number - 1]):
             return None
-        chain.append(built)
+        shape = _row_shape(node)
+        if built is None and shape is None:
+            return None
+        chain += [built] if built is not None else [nn.Flatten(), nn.Unflatten(1, shape)]
     return chain
 
 
@@ -103,14 +148,26 @@ def _keeps_shape(module: nn.Module) -> bool:
 
 
 def _name(node: fx.Node) -> str:
-    if node.op == "call_function":
-        return str(getattr(node.target, "__name__", node.target))
-    return str(node.target) if node.op == "call_method" else ""
+    """Return the name of a function or method; ``relu_`` and ``relu`` are one, as in a chain each result is used once."""
+    if node.op not in ("call_function", "call_method"):
+        return ""
+    return str(getattr(node.target, "__name__", node.target)).removesuffix("_")
 
 
-def _flattens(node: fx.Node) -> bool:
-    """Say whether an operation is ``x.view(-1, n)`` or ``x.view(x.size(0), -1)``."""
-    if _name(node) not in ("view", "reshape") or len(node.args) != 3:
+def _is_whole_size(node: Any) -> bool:
+    if not isinstance(node, fx.Node):
         return False
-    rows, width = node.args[1:]
-    return (rows == -1 or isinstance(rows, fx.Node)) and isinstance(width, int)
+    shape = _name(node) == "getattr" and node.args[1] == "shape"
+    return shape or (_name(node) == "size" and len(node.args) == 1 and not node.kwargs)
+
+
+def _row_shape(node: fx.Node) -> torch.Size | None:
+    """Return the shape that ``x.view(-1, *shape)`` or ``x.view(x.size(0), *shape)`` gives each row; else None."""
+    if _name(node) not in ("view", "reshape") or node.kwargs:
+        return None
+    shape: Any = node.args[1:]
+    if len(shape) == 1 and isinstance(shape[0], list | tuple):
+        shape = shape[0]
+    if len(shape) < 2 or not (shape[0] == -1 or isinstance(shape[0], fx.Node)):
+        return None
+    return torch.Size(shape[1:]) if all(type(size) is int for size in shape[1:]) else None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from ..plan import Exponential, Inverse, InverseTime, Linear, OnValidation, Schedule, Staged, Step
+from ..settings import Exponential, Inverse, InverseTime, Linear, OnValidation, Schedule, Staged, Step
 
 
 def value_at(schedule: Schedule | None, value: float, update: int, total: int, decays: int = 0) -> float:

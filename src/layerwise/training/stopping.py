@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from ..plan import EarlyStopping
+from ..settings import EarlyStopping
 
 
 class Patience:
