@@ -35,13 +35,12 @@ from layerwise.write import write_json, write_text
 DOCS = Path(__file__).parent.parent / "docs"
 OUT = DOCS / "results" / "objectives"
 LINEAR = {"kind": "linear"}
-PAGES = {"autoencoder": "../pretraining"}
 # The settings that `tune` chose; each objective's candidates are below.
 CHOSEN: dict[str, dict[str, Any] | None] = {
     "random": None,
     "autoencoder": {"objective": "autoencoder", "learning_rate": 0.1},
     "denoising": {"objective": lw.DenoisingAutoencoder(lw.Masking(0.4)), "learning_rate": 0.1},
-    "contractive": {"objective": lw.ContractiveAutoencoder(0.1), "learning_rate": 0.1},
+    "contractive": {"objective": lw.ContractiveAutoencoder(0.5), "learning_rate": 0.1},
     "sparse": {"objective": lw.SparseAutoencoder(lw.KLSparsity(1.0, target=0.1)), "learning_rate": 0.1},
     "rbm": {"objective": lw.RBM(), "learning_rate": 0.1, "momentum": 0.5},
     "psd": {"objective": lw.PredictiveSparseDecomposition(steps=5), "learning_rate": 0.01},
@@ -63,14 +62,6 @@ CANDIDATES: dict[str, dict[str, Any] | None] = {
     "supervised, rate 0.1": {"objective": "supervised", "learning_rate": 0.1, "momentum": 0.9, "epochs": 60},
     "denoising, masking 0.4, rate 0.1": {"objective": lw.DenoisingAutoencoder(lw.Masking(0.4)), "learning_rate": 0.1},
     "contractive, 0.5, rate 0.1": {"objective": lw.ContractiveAutoencoder(0.5), "learning_rate": 0.1},
-    "rbm, CD-1, rate 0.03": {"objective": lw.RBM(), "learning_rate": 0.03, "momentum": 0.5},
-    "psd, rate 0.03": {"objective": lw.PredictiveSparseDecomposition(steps=5), "learning_rate": 0.03},
-    "ranking, Adam 0.0005": {
-        "objective": lw.RankingLayer(negatives=4), "optimizer": "adam", "learning_rate": 0.0005
-    },
-    "sparse, 0.2 to 0.2, rate 0.1": {
-        "objective": lw.SparseAutoencoder(lw.KLSparsity(0.2, target=0.2)), "learning_rate": 0.1
-    },
 }  # fmt: skip
 
 
@@ -206,7 +197,7 @@ def _line(name: str, own: dict[str, Any], random: dict[str, Any], rows: int) -> 
     found = gain(_wrong(random, rows), _wrong(own, rows))
     seconds = sum(own["pretraining_seconds"]) / len(own["pretraining_seconds"])
     return (
-        f"| [{name}](objectives/{PAGES.get(name, name)}.md) | {error} | {found.gain:.2f} | "
+        f"| [{name}](objectives/{name}.md) | {error} | {found.gain:.2f} | "
         f"{found.low:.2f} to {found.high:.2f} | {found.wins} of {len(own['errors'])} | {seconds:.0f} |"
     )
 

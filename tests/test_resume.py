@@ -17,6 +17,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 import layerwise as lw
+from layerwise.objectives import BY_NAME
 
 HANG = 600  # seconds that a run stands still at the place where it is to be killed
 
@@ -179,6 +180,62 @@ def test_a_finished_run_is_not_repeated(work: str, whole: Any) -> None:
     assert all(torch.equal(value, expected[name]) for name, value in found.items())
     assert heard == [] and (run_dir / "history.jsonl").read_text() == before
     assert {path: path.stat().st_mtime_ns for path in (run_dir / "checkpoints").rglob("*.safetensors")} == times
+
+
+SETTINGS: dict[str, dict[str, Any]] = {
+    **{name: {"objective": name} for name in BY_NAME},
+    "rbm, persistent chains": {"objective": lw.RBM(estimator="pcd", chains=10)},
+    "noise on the network's rows": {"objective": "denoising", "corrupt": "input"},
+    "denoising, then supervised": {"objective": ["denoising", "supervised"]},
+    "with penalties": {"objective": lw.Autoencoder(tied=False, penalties=[lw.Contraction(0.1), lw.KLSparsity()])},
+    "ranking by rank": {"objective": lw.RankingLayer(3, weighting="wsabie")},
+}  # fmt: skip
+
+
+def sigmoids(seed: int) -> nn.Sequential:
+    """Layers that every objective takes."""
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        return nn.Sequential(nn.Linear(20, 12), nn.Sigmoid(), nn.Linear(12, 8), nn.Sigmoid(), nn.Linear(8, 3))
+
+
+def everything(
+    kind: str, run_dir: Path | None = None, callbacks: Any = (), resume: bool = False
+) -> tuple[dict[str, Tensor], list[Any]]:
+    """Pre-train by an objective; return the weights, the decoders' too, and the history."""
+    trained = sigmoids(8 if resume else 7)
+    result = lw.pretrain(
+        trained, *data(), epochs=4, batch_size=50, momentum=0.5, learning_rate=0.05, checkpoint_every=3,
+        random_state=0, run_dir=run_dir, resume=resume, callbacks=callbacks, **SETTINGS[kind],
+    )  # fmt: skip
+    found = dict(trained.state_dict())
+    for number, decoder in enumerate(result.stack.decoders):
+        found |= {f"decoder {number} {name}": v for name, v in (decoder.state_dict() if decoder else {}).items()}
+    return found, [
+        (stage.loss, stage.mean_predictor_loss, [timeless(record) for record in stage.records])
+        for stage in result.history
+    ]
+
+
+@pytest.mark.parametrize("fit", ["pretrain/1", "pretrain/2"])
+@pytest.mark.parametrize("kind", SETTINGS)
+def test_every_objective_goes_on_exactly_where_it_was_stopped(kind: str, fit: str, tmp_path: Path) -> None:
+    expected, history = everything(kind)
+
+    def stop(progress: Any) -> None:
+        if progress.fit == fit and progress.update == 10:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        everything(kind, tmp_path, [stop])
+    heard: list[Any] = []
+    found, again = everything(kind, tmp_path, [heard.append], resume=True)
+    assert {progress.fit for progress in heard} == {fit, "pretrain/2"}
+    first = min(progress.update for progress in heard if progress.fit == fit and progress.record)
+    assert first == 10, "from the checkpoint of update 9, not from the start"
+    assert found.keys() == expected.keys()
+    assert [name for name, value in found.items() if not torch.equal(value, expected[name])] == []
+    assert again == history
 
 
 def main(work: str, run_dir: str, fit: str, update: str) -> None:

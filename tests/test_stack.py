@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import pickle
 
@@ -14,6 +15,7 @@ from layerwise.nn.cutting import cut
 from layerwise.nn.decoder import Decoder
 from layerwise.nn.description import MODULES
 from layerwise.nn.layers import Layer
+from layerwise.nn.lista import LISTA
 from layerwise.stack import BLOCK, Stack
 
 
@@ -135,7 +137,8 @@ def test_loading_draws_nothing_global_and_keeps_precision(tmp_path):
 
 
 FLAT = {
-    "LeakyReLU": nn.LeakyReLU(0.3), "ELU": nn.ELU(0.7), "Dropout": nn.Dropout(0.1), "Flatten": nn.Flatten(1),
+    "Softplus": nn.Softplus(3.0, 0.5), "GELU": nn.GELU(approximate="tanh"), "LeakyReLU": nn.LeakyReLU(0.3),
+    "ELU": nn.ELU(0.7), "Dropout": nn.Dropout(0.1), "Flatten": nn.Flatten(1),
     "BatchNorm1d": nn.BatchNorm1d(3, eps=0.1, affine=False), "Unflatten": nn.Unflatten(1, (3, 1)),
     **{name: getattr(nn, name)() for name, settings in MODULES.items() if not settings},
 }  # fmt: skip
@@ -181,6 +184,151 @@ class Custom(nn.Module):
 
 class Sigmoid(nn.Sigmoid):
     """A user's module with the name of a known one."""
+
+
+def images(count: int = 5) -> torch.Tensor:
+    return torch.rand(count, 2, 9, 8, generator=torch.Generator().manual_seed(1))
+
+
+def pictures() -> Stack:
+    """Rows given flat, two convolutions with strides, a dense layer; every decoder of another kind."""
+    net = randomised(
+        nn.Sequential(
+            nn.Unflatten(1, (2, 9, 8)), nn.Conv2d(2, 4, 3, stride=2, groups=2), nn.BatchNorm2d(4), nn.Sigmoid(),
+            nn.Conv2d(4, 3, (2, 1), padding=(1, 0)), nn.Tanh(), nn.Dropout(0.5), nn.Flatten(),
+            nn.Linear(45, 6), nn.Sigmoid(), nn.Linear(6, 2),
+        )
+    )  # fmt: skip
+    net[2].running_mean.copy_(torch.arange(4.0) / 10)
+    one, two, three = cut(net)
+    decoders = [
+        Decoder(one.module, output="sigmoid", shape=(2, 9, 8)),
+        Decoder(two.module, tied=False, gradient="encoder", shape=(4, 4, 3)),
+        Decoder(three.module),
+    ]
+    return Stack([one, two, three], [randomised(decoder) for decoder in decoders])
+
+
+def test_a_stack_of_convolutions_decodes_by_hand():
+    stack, inputs = pictures(), images().flatten(1)
+    one, two, three = (layer.module for layer in stack.layers)
+    norm = stack.layers[0].after[0].eval()
+    with torch.no_grad():
+        first = torch.sigmoid(norm(one(images())))
+        second = torch.tanh(two(first))
+        third = torch.sigmoid(three(second.flatten(1)))
+        back = (third @ three.weight + stack.decoders[2].bias).reshape(5, 3, 5, 3)
+        functions = nn.functional
+        back = functions.conv_transpose2d(back, stack.decoders[1].weight, stack.decoders[1].bias, padding=(1, 0))
+        back = functions.conv_transpose2d(
+            back, one.weight, stack.decoders[0].bias, stride=2, output_padding=(0, 1), groups=2
+        )
+    torch.testing.assert_close(stack.encode(inputs), third)
+    torch.testing.assert_close(stack.encode(inputs, 1), first)
+    assert stack.encode(inputs, 2).shape == (5, 45)
+    torch.testing.assert_close(stack.reconstruct(inputs), torch.sigmoid(back).flatten(1))
+    assert stack.reconstruct(inputs, 1).shape == inputs.shape, "flat, as the rows were given"
+
+
+@pytest.mark.parametrize("count", [1, 6])
+def test_a_stack_of_convolutions_is_saved_and_copied(tmp_path, count, monkeypatch):
+    stack, inputs = pictures(), images(count).flatten(1)
+    stack.save(tmp_path)
+    for name in ("load", "loads", "Unpickler"):
+        monkeypatch.setattr(pickle, name, None)
+    monkeypatch.setattr(torch, "load", None)
+    loaded, copied = Stack.load(tmp_path), copy.deepcopy(stack)
+    for depth in range(4):
+        for other in (loaded, copied):
+            assert torch.equal(other.encode(inputs, depth), stack.encode(inputs, depth))
+            assert torch.equal(other.reconstruct(inputs, depth), stack.reconstruct(inputs, depth))
+    for other in (loaded, copied):
+        with torch.no_grad():
+            for layer in other.layers:
+                layer.module.weight.zero_()
+        for at, decoder in enumerate(other.decoders):
+            flat = decoder.activation(torch.ones(1, *decoder.code_shape)).reshape(1, len(decoder.bias), -1)
+            assert bool((flat == decoder.bias[:, None]).all()) is (at != 1), "the tied ones follow their own copy"
+    assert stack.encode(inputs).std() > 0
+
+
+def test_images_that_do_not_fit():
+    stack = pictures()
+    with pytest.raises(DataError, match=r"rows of shape \(5,\) cannot be taken to layer '1'"):
+        stack.encode(torch.zeros(3, 5))
+    for wrong, sides in [((2, 3, 2), "3, 2"), ((1, 9, 8), "9, 8"), ((2, 9), "9")]:
+        module = nn.Conv2d(2, 4, 3, padding="valid")
+        with pytest.raises(DataError, match=rf"takes rows of 2 channels by \(3, 3\) or more, found shape .*{sides}\)"):
+            Stack([Layer("c", [], module, [])], [None]).encode(torch.zeros(3, *wrong))
+
+
+@pytest.mark.parametrize(
+    ("module", "side"),
+    [
+        (nn.Conv1d(1, 2, 5), 5), (nn.Conv1d(1, 2, 5, padding=1), 3), (nn.Conv1d(1, 2, 3, dilation=3), 7),
+        (nn.Conv1d(1, 2, 5, padding="valid"), 5), (nn.Conv1d(1, 2, 5, padding=2, dilation=2), 5),
+    ],
+)  # fmt: skip
+def test_the_least_side_is_what_the_convolution_takes(module, side):
+    stack = Stack([Layer("c", [], module, [])], [None])
+    assert stack.encode(torch.zeros(2, 1, side)).shape == (2, 2, 1)
+    with pytest.raises(DataError, match="takes rows of 1 channels"):
+        stack.encode(torch.zeros(2, 1, side - 1))
+    same = nn.Conv1d(1, 2, 5, padding="same")
+    assert Stack([Layer("c", [], same, [])], [None]).encode(torch.zeros(2, 1, 1)).shape == (2, 2, 1)
+
+
+class Swish(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.one, self.two, self.head = nn.Linear(6, 5), nn.Linear(5, 4), nn.Linear(4, 2)
+
+    def forward(self, inputs):
+        code = self.one(inputs)
+        code = self.two((code * torch.sigmoid(code)).mean(1, keepdim=True).expand(-1, 5))
+        return self.head(code.tanh())
+
+
+def test_operations_of_a_forward_cannot_be_undone_or_saved(tmp_path):
+    layers = cut(Swish())
+    stack = Stack(layers, [Decoder(layer.module) for layer in layers])
+    assert stack.encode(rows()).shape == (9, 4)
+    with pytest.raises(NetworkError, match="code of layer 'one': operations of the network's forward cannot be undone"):
+        stack.reconstruct(rows())
+    with pytest.raises(NetworkError, match="layer 'one': a stack with operations of the network's forward cannot be"):
+        stack.save(tmp_path / "model")
+    assert not (tmp_path / "model").exists()
+
+
+def test_captured_layers_encode_and_refuse_the_rest(tmp_path):
+    network = Swish()
+    layers = cut(network, ["one", "two"], "tanh")
+    stack = Stack(layers, [Decoder(layer.module) for layer in layers])
+    with torch.no_grad():
+        code = network.one(rows())
+        torch.testing.assert_close(stack.encode(rows(), 1), torch.tanh(code))
+        above = network.two((code * torch.sigmoid(code)).mean(1, keepdim=True).expand(-1, 5))
+        torch.testing.assert_close(stack.encode(rows()), torch.tanh(above))
+    with pytest.raises(NetworkError, match="code of layer 'two': its inputs were captured in the midst"):
+        stack.reconstruct(rows())
+    with pytest.raises(NetworkError, match="layer 'one': a stack with inputs captured in its network cannot be saved"):
+        stack.save(tmp_path / "model")
+    assert not (tmp_path / "model").exists()
+
+
+def test_a_sparse_encoder_is_not_saved(tmp_path):
+    layer = Layer("0", [], LISTA(6, 3), [])
+    stack = Stack([layer], [Decoder(layer.module)])
+    assert stack.reconstruct(rows()).shape == (9, 6)
+    with pytest.raises(NetworkError, match="layer '0': a stack with a module of type LISTA cannot be saved"):
+        stack.save(tmp_path / "model")
+
+
+def test_no_decoder_no_way_back():
+    layer = Layer("0", [], nn.Linear(6, 3), [])
+    with pytest.raises(NetworkError, match="its objective has no decoder") as caught:
+        Stack([layer], [None]).reconstruct(rows())
+    assert "lower depth" in caught.value.hint
 
 
 @pytest.mark.parametrize("module", [Custom(), Sigmoid(), nn.Softmax(1)])

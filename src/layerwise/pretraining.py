@@ -198,8 +198,7 @@ def pretrain(
         kept, held = hold_out(len(rows.inputs), validation, Randomness(seed).child("validation"))
         rows, held_out = _rows_at(rows, kept), _rows_at(rows, held)
     elif validation is not None:
-        held_rows, held_targets = validation if isinstance(validation, tuple) else (validation, None)
-        held_out, _ = _read(held_rows, held_targets, classes)
+        held_out, _ = _read(*_validation_rows(validation), classes)
     device = pick_device(device)
     check_pretraining(network, plan, rows, held_out)
     folder = None
@@ -221,6 +220,17 @@ def _read(inputs: Any, targets: Any, classes: Any = None) -> tuple[Batch, Any]:
     return Batch(rows, codes), classes
 
 
+def _validation_rows(validation: Any) -> tuple[Any, Any]:
+    if not isinstance(validation, tuple):
+        return validation, None
+    if len(validation) != 2:
+        raise PlanError(
+            f"validation is a tuple of {len(validation)}, expected rows or (inputs, targets)",
+            "give held-out rows, with their labels where the objective needs them",
+        )
+    return validation
+
+
 def _rows_at(rows: Batch, chosen: Tensor) -> Batch:
     return Batch(*(None if part is None else part[chosen] for part in rows))  # type: ignore[arg-type]
 
@@ -240,6 +250,7 @@ def pretrain_layers(
     layers = cut(network, plan.layers, plan.activation)
     objectives = _one_each(plan.objective, layers, "objectives")
     rates = _one_each(plan.learning_rate, layers, "learning rates")
+    classes = _classes(rows, held_out)
     history: list[Stage] = []
     learners: list[TrainedLayer] = []
     with modes_kept(network), moved(network, pick_device(device)) as place, exact_float32():
@@ -248,11 +259,12 @@ def pretrain_layers(
             given = [_given(layer, part, objective) for part in features]
             if plan.initializer:
                 initialize(layer.module, plan.initializer, around.randomness.generator("weights", number))
+            layer.onward.requires_grad_(False)  # normalisation there is no part of what is trained
             found = copy.deepcopy(layer.state_dict())
-            facts = FeatureFacts.of(given[0].inputs, _classes(rows))
+            facts = FeatureFacts.of(given[0].inputs, classes)
             learner = objective.build(layer, facts, around.randomness.generator("learner", number)).to(place)
             if plan.corrupt == "input":
-                learner.below = partial(_reach, layers[: number - 1], layer)
+                learner.below = partial(reach, layers[: number - 1], layer)
             stage = train_stage(learner, given, objective.kind, rate, plan, number, around)
             if _deep_enough(objective, stage, history):
                 layer.load_state_dict(found)
@@ -281,7 +293,7 @@ def _given(layer: Layer, rows: Batch, objective: Objective) -> Batch:
     return Batch(prepare(layer, rows.inputs), None, rows.raw)
 
 
-def _reach(below: Sequence[Layer], layer: Layer, rows: Tensor) -> Tensor:
+def reach(below: Sequence[Layer], layer: Layer, rows: Tensor) -> Tensor:
     """Take the network's own rows up to what a layer's module takes."""
     for lower in below:
         rows = lower.hand_on(rows)
@@ -290,13 +302,16 @@ def _reach(below: Sequence[Layer], layer: Layer, rows: Tensor) -> Tensor:
 
 
 def _deep_enough(objective: Objective, stage: Stage, history: Sequence[Stage]) -> bool:
-    """Say whether a further layer did not bring what the objective asks of one."""
+    """Say whether a further layer did not bring what the objective asks of one: losses of one kind are compared."""
     wanted = getattr(objective, "grow_until", None)
-    return wanted is not None and bool(history) and stage.loss > (1 - wanted) * history[-1].loss
+    if wanted is None or not history or history[-1].loss_name != stage.loss_name:
+        return False
+    return bool(stage.loss > (1 - wanted) * history[-1].loss)
 
 
-def _classes(rows: Batch) -> int:
-    return 0 if rows.targets is None else int(rows.targets.max()) + 1
+def _classes(*parts: Batch | None) -> int:
+    """Return the number of classes; the only row of one may be held out."""
+    return max(0 if part is None or part.targets is None else int(part.targets.max()) + 1 for part in parts)
 
 
 def check_pretraining(network: nn.Module, plan: PretrainPlan, rows: Batch, held_out: Batch | None) -> None:
@@ -310,20 +325,33 @@ def check_pretraining(network: nn.Module, plan: PretrainPlan, rows: Batch, held_
     objectives = _one_each(plan.objective, layers, "objectives")
     _one_each(plan.learning_rate, layers, "learning rates")
     _check_targets(objectives, plan, rows, held_out)
-    first = FeatureFacts.of(prepare(layers[0], rows.inputs), _classes(rows))
+    _check_noise(objectives, plan)
+    classes = _classes(rows, held_out)
+    first = FeatureFacts.of(prepare(layers[0], rows.inputs.to(next(network.parameters()))), classes)
     for part in [rows] if held_out is None else [rows, held_out]:
         codes = part.inputs[:2].to(next(network.parameters()))
         for layer, objective in zip(layers, objectives, strict=True):
             prepared = prepare(layer, codes)
             # inputs out of the decoder's range are refused for all rows; deeper ones have an activation's range
-            facts = first if layer is layers[0] else FeatureFacts.of(prepared, _classes(rows))
-            learner = objective.build(layer, facts, torch.Generator().manual_seed(0))
-            if plan.corrupt == "input" and not hasattr(learner, "below"):
-                raise PlanError(
-                    f"corrupt is 'input', but the objective {objective.kind!r} puts no noise on anything",
-                    "use the denoising auto-encoder, or leave corrupt at 'layer'",
-                )
+            facts = first if layer is layers[0] else FeatureFacts.of(prepared, classes)
+            objective.build(layer, facts, torch.Generator().manual_seed(0))
             codes = encode(layer, codes)
+
+
+def _check_noise(objectives: Sequence[Objective], plan: PretrainPlan) -> None:
+    if plan.corrupt == "layer":
+        return
+    for objective in objectives:
+        if getattr(objective, "corruption", None) is None:
+            raise PlanError(
+                f"corrupt is 'input', but the objective {objective.kind!r} puts no noise on anything",
+                "use the denoising auto-encoder, or leave corrupt at 'layer'",
+            )
+        if getattr(objective, "emphasis", None) is not None:
+            raise PlanError(
+                "corrupt is 'input' and emphasis is set, but noise on the network's input chooses no element of a code",
+                "leave emphasis out, or leave corrupt at 'layer'",
+            )
 
 
 def _check_targets(objectives: Sequence[Objective], plan: PretrainPlan, rows: Batch, held_out: Batch | None) -> None:
@@ -352,7 +380,8 @@ def origins(network: nn.Module, layers: Sequence[Layer] = ()) -> dict[str, str]:
     >>> list(origins(network, cut(network)).values())
     ['pre-trained', 'pre-trained', 'initialised', 'initialised']
     """
-    trained = {id(parameter) for layer in layers for parameter in layer.parameters() if parameter.requires_grad}
+    parts = [part for layer in layers for part in (layer.module, layer.after)]
+    trained = {id(parameter) for part in parts for parameter in part.parameters() if parameter.requires_grad}
     return {
         name: "pre-trained" if id(parameter) in trained else "initialised"
         for name, parameter in network.named_parameters()

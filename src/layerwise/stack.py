@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
-from torch import Tensor, nn
+from torch import Tensor, fx, nn
 
 from .errors import DataError, NetworkError, PlanError, RunError
 from .nn.decoder import Decoder
@@ -90,8 +90,7 @@ class Stack:
                 "name": layer.name,
                 "captured": layer.captured,
                 "dtype": str(layer.module.weight.dtype).removeprefix("torch."),
-                "module": describe(layer.module),
-                **{part: [describe(module) for module in getattr(layer, part)] for part in PARTS},
+                **_described(layer),
                 "decoder": None if decoder is None else decoder.settings,
             }
             for layer, decoder in zip(self.layers, self.decoders, strict=True)
@@ -139,6 +138,14 @@ class Stack:
         return depth
 
 
+def _described(layer: Layer) -> dict[str, Any]:
+    try:
+        parts = {part: [describe(module) for module in getattr(layer, part)] for part in PARTS}
+        return {"module": describe(layer.module), **parts}
+    except NetworkError as error:
+        raise NetworkError(f"layer {layer.name!r}: {error.message}", error.hint) from error
+
+
 def encode(layer: Layer, rows: Tensor, code: bool = False) -> Tensor:
     """Pass rows through a layer in evaluation mode, block by block, to what the next layer is handed.
 
@@ -162,18 +169,32 @@ def prepare(layer: Layer, rows: Tensor) -> Tensor:
     DataError
         When the rows do not fit the module.
     """
-    with evaluation(layer):
-        rows = layer.preamble(rows)
+    try:
+        with evaluation(layer):
+            rows = layer.preamble(rows)
+    except RuntimeError as error:
+        raise DataError(
+            f"rows of shape {tuple(rows.shape[1:])} cannot be taken to layer {layer.name!r}: {error}",
+            "give rows as the network takes them",
+        ) from error
     weight = layer.module.weight
     width = weight.shape[1] * getattr(layer.module, "groups", 1)
-    small = any(size < kernel for size, kernel in zip(rows.shape[2:], weight.shape[2:], strict=False))
-    if rows.ndim != weight.ndim or rows.shape[1] != width or (small and not any(layer.module.padding)):
+    if rows.ndim != weight.ndim or rows.shape[1] != width or _too_small(layer.module, rows.shape[2:]):
         wanted = f"{width} features" if weight.ndim == 2 else f"{width} channels by {tuple(weight.shape[2:])} or more"
         raise DataError(
             f"layer {layer.name!r} takes rows of {wanted}, found shape {tuple(rows.shape[1:])} a row",
             "give rows of that shape; rows of more dimensions need an nn.Flatten before a dense module",
         )
     return rows
+
+
+def _too_small(module: Any, sides: Sequence[int]) -> bool:
+    """Say whether a convolution's kernel is wider than what it is given, padding included."""
+    if not sides or module.padding == "same":
+        return False
+    padding = (0,) * len(sides) if module.padding == "valid" else module.padding
+    spans = zip(sides, padding, module.dilation, module.kernel_size, strict=True)
+    return any(size + 2 * pad <= step * (kernel - 1) for size, pad, step, kernel in spans)
 
 
 def _decode(layer: Layer, decoder: Decoder | None, codes: Tensor) -> Tensor:
@@ -183,6 +204,7 @@ def _decode(layer: Layer, decoder: Decoder | None, codes: Tensor) -> Tensor:
         reason = (
             "its objective has no decoder" if decoder is None
             else "its inputs were captured in the midst of the network" if layer.captured
+            else "operations of the network's forward cannot be undone" if isinstance(between[0], fx.GraphModule)
             else f"{type(between[0]).__name__} cannot be undone"
         )  # fmt: skip
         raise NetworkError(

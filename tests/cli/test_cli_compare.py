@@ -38,6 +38,8 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write("train.h5", inputs[:1200], labels[:1200])
     write("test.h5", inputs[1200:], labels[1200:])
     write("wide.h5", inputs * 16, labels)
+    write("others.h5", 1 - inputs[:300], labels[:300])
+    write("narrow.h5", inputs[:, :-1], labels)
     (folder / "arrays.toml").write_text('[data]\ninputs = "arrays"\n')
     holed = inputs.copy()
     holed[7, 3] = np.nan
@@ -97,7 +99,51 @@ def test_list_files_and_test_files(files: Path, tmp_path: Path) -> None:
     assert results["verdict"] == "NO VERDICT"
 
 
+def test_other_rows_to_pre_train_on(files: Path, tmp_path: Path) -> None:
+    """Only the pre-trained arm changes, and the recipe in the folder is the whole run."""
+    small, out = ["compare", str(files / "digits.h5"), *SMALL, "--seeds", "1"], tmp_path / "run"
+    assert run([*small, "--pretrain-data", str(files / "others.h5"), "--out", str(out)]) == 0
+    assert run([*small, "--out", str(tmp_path / "plain")]) == 0
+    assert run(["compare", "--recipe", str(out / "recipe.toml"), "--out", str(tmp_path / "again")]) == 0
+    folders = out, tmp_path / "plain", tmp_path / "again"
+    found, plain, again = (json.loads((folder / "results.json").read_text()) for folder in folders)
+    assert (found["data"]["pretraining_rows"], plain["data"]["pretraining_rows"]) == (300, 1438)
+    for budget, other in zip(found["budgets"], plain["budgets"], strict=True):
+        assert budget["random_errors"] == other["random_errors"]
+        assert budget["pretrained_errors"] != other["pretrained_errors"]
+    assert found["budgets"] == again["budgets"] and found["data"] == again["data"]
+    assert (out / "recipe.toml").read_text() == (tmp_path / "again" / "recipe.toml").read_text()
+
+
+def test_labels_that_pre_train_are_told_of_as_they_run(
+    files: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "run"
+    arguments = ["compare", str(files / "digits.h5"), *SMALL, "--seeds", "1", "--set", "pretrain.objective=supervised"]
+    assert run([*arguments, "--out", str(out)]) == 0
+    error = capsys.readouterr().err
+    assert "seed-0/labels-50/pretrain/1: update" in error and "seed-0/labels-100/pretrain/1: update" in error
+    assert "seed-0/pretrain" not in error
+
+
 BAD = {
+    "other rows of another width": (
+        ["digits.h5", "--pretrain-data", "narrow.h5"], "pretrain_inputs have 63 features, training rows have 64",
+    ),
+    "other rows that are not there": (["digits.h5", "--pretrain-data", "nothing.h5"], "nothing.h5 does not exist"),
+    "other rows without labels for an objective that needs them": (
+        ["digits.h5", "--pretrain-data", "others.h5", "--set", "pretrain.objective=supervised"],
+        "pretrain_inputs are rows without labels",
+    ),
+    "a growing network": (
+        ["digits.h5", "--set", 'pretrain.objective={kind="supervised", grow_until=0.1}'], "grow_until is set",
+    ),
+    "a network made in Python": (["digits.h5", "--set", "network.factory=Mine"], "made in Python, by Mine"),
+    "noise where there is none": (
+        ["digits.h5", "--set", "pretrain.corrupt=input", "--set", "pretrain.objective=rbm"],
+        "puts no noise on anything",
+    ),
+    "an unknown rival": (["digits.h5", "--set", 'compare.baselines=["adamm"]'], "compare.baselines.0 found 'adamm'"),
     "missing file": (["nothing.h5"], "nothing.h5 does not exist"),
     "wrong data set name": (["digits.h5::dota"], "dota"),
     "wrong target": (["digits.h5", "--target", "labels"], "labels"),

@@ -60,7 +60,7 @@ def test_fine_tuning_one_arm_leaves_the_other_where_it_starts(digits: Rows) -> N
     plan = small_plan()
     random = arms.draw_network(arms.arms_of(plan)[1], digits, Randomness(0))
     kept = copy.deepcopy(random)
-    network = arms.started(random, digits.codes[:100])
+    network = arms.started(random, digits.inputs[:100], digits.codes[:100])
     assert not same(network, kept), "the output bias is set from the labels"
     with torch.no_grad():
         network[0].weight.add_(1.0)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from typing import get_args
 
+import numpy as np
 import pytest
 import torch
 from scipy import stats
@@ -18,6 +20,7 @@ from layerwise.nn.initialization import (
     initialize,
     initialize_output_bias,
 )
+from layerwise.nn.lista import LISTA
 
 FAN_IN, FAN_OUT = 200, 120
 EXPECTED = {
@@ -93,3 +96,52 @@ def test_output_bias_of_an_absent_class_is_finite():
     head = nn.Linear(4, 3)
     initialize_output_bias(head, torch.tensor([0, 0, 1]))
     torch.testing.assert_close(head.bias.detach(), torch.log(torch.tensor([2.0, 1.0, 0.5]) / 3.5))
+
+
+@pytest.mark.parametrize("name", EXPECTED)
+@pytest.mark.parametrize(
+    ("module", "fan_in", "fan_out"),
+    [
+        (nn.Conv2d(8, 12, (5, 3)), 8 * 15, 12 * 15),
+        (nn.Conv1d(16, 30, 7), 16 * 7, 30 * 7),
+        (nn.Conv2d(8, 60, 5, groups=2), 4 * 25, 60 * 25),
+    ],
+    ids=["2d", "1d", "groups"],
+)
+def test_convolutions_count_their_kernel(name, module, fan_in, fan_out):
+    """The largest of n >= 1,800 uniform draws is below .99 of the bound with probability .99^n < 2e-8."""
+    bounds = {
+        "glorot": math.sqrt(6 / (fan_in + fan_out)), "glorot-sigmoid": 4 * math.sqrt(6 / (fan_in + fan_out)),
+        "he": math.sqrt(6 / fan_in), "xavier": math.sqrt(3 / fan_in), "mocha-early": math.sqrt(3) / fan_in,
+    }  # fmt: skip
+    module = copy.deepcopy(module)
+    initialize(module, name, torch.Generator().manual_seed(0))
+    largest = float(module.weight.detach().abs().max())
+    assert 0.99 * bounds[name] < largest <= bounds[name] * (1 + 1e-6)
+    assert not module.bias.any()
+    if name == "glorot" and module.groups == 1:
+        torch.testing.assert_close(bounds[name], math.sqrt(3) * glorot_std(module.weight))
+
+
+def glorot_std(weight: torch.Tensor) -> float:
+    """The standard deviation that torch's own Xavier initialiser gives, by its counts of fans."""
+    return math.sqrt(2 / sum(nn.init._calculate_fan_in_and_fan_out(weight)))
+
+
+def test_a_sparse_encoders_matrices_follow_its_weight():
+    """S = I - W W' / |W|^2, against NumPy; thresholds go back to their first value."""
+    module = LISTA(20, 9)
+    with torch.no_grad():
+        module.threshold.fill_(7.0)
+    before = torch.random.get_rng_state()
+    initialize(module, "glorot", torch.Generator().manual_seed(0))
+    assert torch.equal(torch.random.get_rng_state(), before)
+    weight = module.weight.detach().double().numpy()
+    gram = weight @ weight.T
+    expected = np.eye(9) - gram / np.linalg.eigvalsh(gram)[-1]
+    np.testing.assert_allclose(module.lateral.detach().numpy(), expected, atol=1e-6)
+    assert float(module.threshold.detach().max()) < 1
+    assert abs(weight).max() <= math.sqrt(6 / 29)
+    same = nn.utils.skip_init(nn.Linear, 20, 9)
+    initialize(same, "glorot", torch.Generator().manual_seed(0))
+    assert torch.equal(same.weight, module.weight)

@@ -88,3 +88,44 @@ def test_convolutions_need_images():
         build_network(10, (), 2, **settings)
     with pytest.raises(PlanError, match="nothing is left of an image after convolution 1"):
         build_network(64, (), 2, image_shape=(8, 8), **settings)
+
+
+@pytest.mark.parametrize(
+    ("side", "convolutions"),
+    [
+        (8, (Convolution(2, kernel=9),)),
+        (8, (Convolution(2, kernel=5, pool=5),)),
+        (8, (Convolution(2, kernel=5, pool=2), Convolution(2, kernel=3, pool=1))),
+    ],
+)
+def test_images_too_small_for_their_convolutions(side, convolutions):
+    with pytest.raises(PlanError, match=f"nothing is left of an image after convolution {len(convolutions)}") as caught:
+        build_network(side * side, (), 2, convolutions=convolutions, image_shape=(side, side), randomness=Randomness(0))
+    assert "smaller kernels" in caught.value.hint
+
+
+def test_the_smallest_image_that_fits():
+    settings = {"convolutions": (Convolution(2, kernel=5, pool=4),), "randomness": Randomness(0)}
+    network = build_network(9 * 8, (), 2, image_shape=(9, 8), **settings)
+    assert network(torch.rand(3, 72)).shape == (3, 2)
+    assert dense_modules(network)[0].in_features == 2
+    with pytest.raises(PlanError, match="rows of 72 features are no grey images"):
+        build_network(72, (), 2, image_shape=(9, 9), **settings)
+
+
+def test_convolutions_are_cut_into_layers_and_draw_nothing_global():
+    before = torch.random.get_rng_state()
+    network = build_network(
+        100, (7,), 3, convolutions=(Convolution(4, kernel=3), Convolution(5, kernel=2, pool=1)), image_shape=(10, 10),
+        batch_norm=True, dropout=0.5, input_dropout=0.1, activation="relu", randomness=Randomness(0),
+    )  # fmt: skip
+    assert torch.equal(torch.random.get_rng_state(), before)
+    layers = cut(network)
+    assert [type(layer.module).__name__ for layer in layers] == ["Conv2d", "Conv2d", "Linear"]
+    assert [layer.activation for layer in layers] == ["relu"] * 3
+    rows = torch.rand(4, 100, generator=torch.Generator().manual_seed(0))
+    network.eval()
+    handed = rows
+    for layer in layers:
+        handed = layer.hand_on(handed)
+    assert torch.equal(handed, network[:-1](rows))

@@ -124,6 +124,8 @@ def describe(told: Told, experiment: Experiment) -> str:
     if parts[1] == "pretrain":
         return f"{seed}: pre-training layer {parts[2]}"
     labels = f"{int(parts[1].removeprefix('labels-')):,} labels"
+    if parts[2] == "pretrain":
+        return f"{seed}: {labels}, pre-training layer {parts[3]}"
     if parts[2] == "tune":
         return f"{seed}: {labels}, tuning the {parts[3]} arm ({parts[4]})"
     return f"{seed}: {labels}, fine-tuning the {parts[2]} arm"

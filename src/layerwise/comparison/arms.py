@@ -12,10 +12,11 @@ import torch
 from torch import Tensor, nn
 
 from ..data.batches import Batch
-from ..errors import PlanError
+from ..errors import NetworkError, PlanError
 from ..finetuning import finetune_network, predict_outputs
 from ..nn.initialization import initialize_output_bias
 from ..nn.networks import build_network, dense_modules
+from ..objectives.classification import check_ends_in_head
 from ..plan import FinetunePlan, NetworkPlan, Plan, PretrainPlan
 from ..pretraining import PretrainResult, pretrain_layers
 from ..randomness import Randomness
@@ -126,7 +127,13 @@ def draw_network(arm: Arm, rows: Rows, randomness: Randomness, factory: Factory 
         )
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(own.seed("factory"))
-        return factory()
+        made: Any = factory()
+    if not isinstance(made, nn.Module):
+        raise NetworkError(
+            f"network makes a {type(made).__name__}, expected an nn.Module",
+            "give a class or a function that returns the module",
+        )
+    return made
 
 
 def pretrain_arm(
@@ -174,13 +181,20 @@ class Budget:
     test: tuple[Tensor, Tensor]
 
 
-def started(network: nn.Module, codes: Tensor) -> nn.Module:
-    """Return a copy of a network, the bias of its output head set from the labels it will be trained on."""
+def started(network: nn.Module, rows: Tensor, codes: Tensor) -> nn.Module:
+    """Return a copy of a network, the bias of its output head set from the labels it will be trained on.
+
+    The last dense module is the head only where its outputs are the network's: in a network made in Python it may be a
+    hidden layer, whose bias stays as it is.
+    """
     copied = copy.deepcopy(network)
-    heads = dense_modules(copied)[-1:]
-    for head in heads:
-        if head.bias is not None and head.out_features > int(codes.max()):
-            initialize_output_bias(head, codes)
+    try:
+        check_ends_in_head(copied, rows[:2].to(next(copied.parameters())))
+    except NetworkError:
+        return copied
+    head = dense_modules(copied)[-1]
+    if head.bias is not None:
+        initialize_output_bias(head, codes)
     return copied
 
 
@@ -188,7 +202,7 @@ def run_arm(
     arm: Arm, network: nn.Module, budget: Budget, plan: FinetunePlan, around: Surroundings, device: str
 ) -> Outcome:
     """Fine-tune a copy of an arm's network on a whole budget, then test it once."""
-    network = started(network, budget.codes)
+    network = started(network, budget.inputs, budget.codes)
     updates = plan.epochs * -(-len(budget.inputs) // plan.batch_size)
     if plan.validate_every is None:
         every = max(1, updates // CURVE_POINTS)

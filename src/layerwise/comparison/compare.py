@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from torch import nn
+
 from ..errors import PlanError
 from ..plan import ComparePlan, NetworkPlan, Plan, PretrainPlan
 from ..randomness import as_seed
@@ -139,7 +141,7 @@ def compare(
     100
     """
     seed = as_seed(random_state)
-    factory = network if callable(network) else None
+    factory = _factory(network, settings or {})
     own = {
         "data": _data(inputs, targets, test, scale, pretrain_inputs),
         "network": {"factory": _name_of(factory)} if factory else {"hidden_layer_sizes": tuple(network)},  # type: ignore[arg-type]
@@ -159,6 +161,24 @@ def compare(
     experiment = Experiment(plan, rows, device, factory)
     folder = open_run(experiment, run_dir or Path(tempfile.mkdtemp(prefix="layerwise-")) / "run", resume)
     return run_comparison(experiment, folder, with_printing(callbacks, verbose))
+
+
+def _factory(network: Any, settings: Mapping[str, Any]) -> Factory | None:
+    """Return what makes the network, None where it is given as the sizes of layers."""
+    if isinstance(network, nn.Module):
+        raise PlanError(
+            f"network is one {type(network).__name__}, but every seed needs new initial weights",
+            "give the class, or a function that makes it: network=lambda: MyNetwork(...)",
+        )
+    if not callable(network):
+        return None
+    if settings.get("network"):
+        raise PlanError(
+            f"settings name network.{next(iter(settings['network']))}, but your network is made in Python",
+            "leave the table network out, and make the network as you want it",
+        )
+    made: Factory = network
+    return made
 
 
 def _name_of(factory: Factory) -> str:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
 import torch
 
@@ -12,11 +14,12 @@ from ..nn.cutting import cut
 from ..objectives.classification import Classifier
 from ..objectives.objective import FeatureFacts
 from ..plan import TrainingPlan
+from ..pretraining import reach
 from ..randomness import Randomness
 from ..stack import encode, prepare
 from ..training.device import exact_float32, pick_device
 from ..training.step import AutogradStep
-from .arms import Arm, draw_network
+from .arms import Arm, draw_network, pretraining_rows
 from .budgets import FOLDS, HOLD_OUT, ONE_HOLD_OUT_FROM
 from .experiment import Experiment
 
@@ -52,17 +55,17 @@ def estimate(experiment: Experiment, device: str = "auto") -> Estimate:
     seeds = plan.compare.seeds
     stages = 0
     if trained is not None:
-        whole = rows.inputs if rows.pretrain_inputs is None else rows.pretrain_inputs
+        whole = pretraining_rows(trained, rows, torch.arange(0)).inputs
         sizes = experiment.budgets if trained.needs_targets else (len(whole),)
         stages = plan.pretrain.epochs * sum(-(-size // plan.pretrain.batch_size) for size in sizes)
-    rates = len(plan.compare.learning_rates) if plan.compare.tune else 0
+    rates = sum(len(arm.learning_rates) for arm in experiment.arms) if plan.compare.tune else 0
     arms = len(experiment.arms)
     size = plan.finetune.batch_size
     tuned = final = 0.0
     for labels in experiment.budgets:
         folds, share = (1, 1 - HOLD_OUT) if labels >= ONE_HOLD_OUT_FROM else (FOLDS, 1 - 1 / FOLDS)
         epochs = experiment.finetune_plan(experiment.arms[0], labels).epochs
-        tuned += folds * rates * arms * epochs * -(-int(labels * share) // size)
+        tuned += folds * rates * epochs * -(-int(labels * share) // size)
         final += seeds * arms * epochs * -(-labels // size)
     return Estimate(
         pretraining=seeds * stages * sum(pretrain_update),
@@ -78,36 +81,47 @@ def _measure(experiment: Experiment, arm: Arm | None, device: str) -> tuple[tupl
     randomness = Randomness(0, "estimate")
     place = pick_device(device)
     network = draw_network(experiment.arms[0], rows, randomness, experiment.factory).to(place)
-    features = rows.inputs[: plan.pretrain.batch_size].to(place)
-    raw = features if plan.pretrain.corrupt == "input" else None
-    pretrain = []
     with exact_float32():
-        layers = cut(network, plan.pretrain.layers, plan.pretrain.activation) if arm is not None else []
-        for number, layer in enumerate(layers):
-            objective = plan.pretrain.objective
-            chosen = objective[number] if isinstance(objective, tuple) else objective
-            assert chosen is not None
-            inputs, classes = prepare(layer, features), len(rows.classes)
-            learner = chosen.build(layer, FeatureFacts.of(inputs, classes), torch.Generator().manual_seed(0)).to(place)
-            targets = torch.zeros(len(inputs), dtype=torch.int64, device=place)
-            batches = Batches(inputs, targets, len(inputs), randomness, raw)
-            pretrain.append(_seconds(learner, batches, plan.pretrain))
-            features = encode(layer, features)
+        pretrain = () if arm is None else _measure_layers(experiment, arm, network, randomness)
         inputs = rows.inputs[: plan.finetune.batch_size].to(place)
         targets = torch.zeros(len(inputs), dtype=torch.int64, device=place)
         finetune = _seconds(
             Classifier(network, plan.finetune.loss), Batches(inputs, targets, len(inputs), randomness), plan.finetune
         )
-    return tuple(pretrain), finetune
+    return pretrain, finetune
+
+
+def _measure_layers(
+    experiment: Experiment, arm: Arm, network: torch.nn.Module, randomness: Randomness
+) -> tuple[float, ...]:
+    """Return the seconds of an update of each layer's pre-training."""
+    plan, rows = experiment.plan.pretrain, experiment.rows
+    place = next(network.parameters()).device
+    features = pretraining_rows(arm, rows, torch.arange(0)).inputs[: plan.batch_size].to(place)
+    raw = features if plan.corrupt == "input" else None
+    layers = cut(network, plan.layers, plan.activation)
+    found = []
+    for number, layer in enumerate(layers):
+        objective: Any = plan.objective[number] if isinstance(plan.objective, tuple) else plan.objective
+        inputs = prepare(layer, features)
+        facts = FeatureFacts.of(inputs, len(rows.classes))
+        learner = objective.build(layer, facts, torch.Generator().manual_seed(0)).to(place)
+        if raw is not None:
+            learner.below = partial(reach, layers[:number], layer)
+        targets = torch.zeros(len(inputs), dtype=torch.int64, device=place)
+        found.append(_seconds(learner, Batches(inputs, targets, len(inputs), randomness, raw), plan))
+        features = encode(layer, features)
+    return tuple(found)
 
 
 def _seconds(learner: torch.nn.Module, batches: Batches, plan: TrainingPlan) -> float:
     """Return the seconds of the fastest of some updates of size zero; what else the machine does only adds to it."""
     step = AutogradStep(learner, plan)
     step.set_learning_rate(0.0)
-    generator = torch.Generator(device=next(learner.parameters()).device).manual_seed(0)
+    device = next(learner.parameters()).device
+    generator = torch.Generator(device=device).manual_seed(0)
     taken = []
-    with torch.random.fork_rng(devices=[]):
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         for number in range(WARM + TIMED):
             batch = next(batches.epoch(number))
             began = time.perf_counter()

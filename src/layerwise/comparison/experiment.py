@@ -18,6 +18,7 @@ from ..plan import FinetunePlan, Plan
 from ..pretraining import PretrainResult, check_pretraining, log_origins, origins
 from ..randomness import Randomness
 from ..runs.folder import RunFolder
+from ..stack import Stack
 from ..training.loop import Callback, Surroundings
 from ..training.stage import Stage
 from ..write import write_arrays
@@ -219,8 +220,8 @@ class Experiment:
     def _choose(self, arm: Arm, network: nn.Module, budget: Budget, around: Surroundings) -> dict[str, Any]:
         plan = self.finetune_plan(arm, len(budget.codes))
         if not self.plan.compare.tune:
-            own = arm.finetune.optimizer == self.plan.finetune.optimizer
-            rate = plan.learning_rate if own else arm.learning_rates[1]
+            planned = arm.finetune == self.plan.finetune  # a rival's rate is none of the plan's
+            rate = plan.learning_rate if planned else arm.learning_rates[1]
             return {"settings": {"learning_rate": rate, "epochs": plan.epochs}, "rows": []}
 
         def tune() -> dict[str, Any]:
@@ -264,30 +265,34 @@ class Experiment:
     def _keep_pictures(self, before: nn.Module, result: PretrainResult, around: Surroundings) -> None:
         """Save filters and reconstructions as arrays, so that the report needs no model."""
         assert around.folder is not None
-        stack = result.stack
-        layer, decoder = stack.layers[0], stack.decoders[0]
-        found = {"filters": _filters(layer.module), "filters_random": _filters(before.get_submodule(layer.name))}
+        layer, width = result.stack.layers[0], self.rows.width
+        modules = {"filters": layer.module, "filters_random": before.get_submodule(layer.name)}
+        found = {name: _filters(module, width) for name, module in modules.items()}
         arrays = {name: filters for name, filters in found.items() if filters is not None}
-        if decoder is not None and not layer.captured and not layer.onward:
-            clean = self.rows.test_inputs[:SHOWN_ROWS]
-            objective = self.plan.pretrain.objective
-            first = objective[0] if isinstance(objective, tuple) else objective
-            corruption = getattr(first, "corruption", None)
-            noisy = corruption(clean, around.randomness.generator("pictures")) if corruption else clean
-            arrays |= {
-                "reconstruction_input": clean.numpy(),
-                "reconstruction_noisy": noisy.numpy(),
-                "reconstruction_output": stack.reconstruct(noisy, 1).cpu().numpy(),
-            }
+        arrays |= self._reconstructions(result.stack, around)
         write_arrays(around.folder.path / "arrays.npz", arrays)
 
+    def _reconstructions(self, stack: Stack, around: Surroundings) -> dict[str, np.ndarray]:
+        """Return some test rows, the same with noise, and what the first layer makes of those, all flat."""
+        objective = self.plan.pretrain.objective
+        first = objective[0] if isinstance(objective, tuple) else objective
+        corruption = getattr(first, "corruption", None)
+        clean = self.rows.test_inputs[:SHOWN_ROWS]
+        noisy = corruption(clean, around.randomness.generator("pictures")) if corruption else clean
+        try:
+            output = stack.reconstruct(noisy, 1)
+        except NetworkError:  # there is no way back: no decoder, pooling, captured inputs
+            return {}
+        rows = {"input": clean, "noisy": noisy, "output": output}
+        return {f"reconstruction_{name}": part.flatten(1).cpu().numpy() for name, part in rows.items()}
 
-def _filters(module: nn.Module) -> np.ndarray | None:
-    """Return the first filters: a dense module's (units, features), or a convolution's, of one channel."""
+
+def _filters(module: nn.Module, width: int) -> np.ndarray | None:
+    """Return the first filters: a dense module's (units, features) on whole rows, or a convolution's of one channel."""
     weight: Tensor = module.weight[:SHOWN_FILTERS].detach().cpu()  # type: ignore[index]
     if isinstance(module, CONVOLUTIONS):
         return weight[:, 0].numpy() if weight.ndim == 4 and weight.shape[1] == 1 else None
-    return weight.numpy()
+    return weight.numpy() if weight.shape[1] == width else None
 
 
 def _parameters(

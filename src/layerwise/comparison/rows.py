@@ -65,7 +65,7 @@ def gather_files(plan: DataPlan, random_state: int) -> Rows:
     DataError
         When the files cannot be read, or the recipe is of a run whose rows were not files.
     """
-    if ARRAYS in (plan.inputs, plan.test, plan.pretrain_inputs):
+    if ARRAYS in (plan.inputs, plan.targets, plan.test, plan.test_targets, plan.pretrain_inputs):
         raise DataError(
             "the recipe is of a run whose rows were arrays in Python, which it cannot hold",
             "call layerwise.compare with them again, or name files in data.inputs and data.test",
@@ -116,7 +116,8 @@ def gather(
     name : str
         For people.
     scale : float or "auto"
-        Divides every input; "auto" divides by 255 when the training rows are 8-bit pixels.
+        Divides every input; "auto" divides by 255 when the training rows are 8-bit pixels, and ``pretrain_inputs``
+        when those are.
     test : float or (inputs, targets)
         Fraction of the labelled rows to test on, or the test rows.
     random_state : int
@@ -127,9 +128,9 @@ def gather(
         Whether rows are flattened, as the networks of a plan take them.
     """
     source = open_source(inputs)
-    divisor = (255.0 if source.dtype == np.uint8 else None) if scale == "auto" else float(scale)
+    divisor = _divisor(scale, source)
 
-    def read(rows: Source) -> Tensor:
+    def read(rows: Source, divisor: float | None = divisor) -> Tensor:
         found = load_rows(rows, scale=divisor)
         return found.flatten(1) if flat else found
 
@@ -146,10 +147,18 @@ def gather(
     if len(test_rows) == 0:
         raise DataError("no test row has a label", "give labelled test rows, or a fraction such as 0.2")
     shape = image_shape(source.shape[1:])
-    others = None if pretrain_inputs is None else read(open_source(pretrain_inputs))
-    if others is not None:
+    others = None
+    if pretrain_inputs is not None:
+        other = open_source(pretrain_inputs)
+        others = read(other, _divisor(scale, other))  # other files may hold the same pixels in another type
         _same_shape("pretrain_inputs", others, rows)
     return Rows(name, rows, codes, test_rows, test_codes, tuple(map(str, classes)), shape, others)
+
+
+def _divisor(scale: float | str, source: Source) -> float | None:
+    if scale == "auto":
+        return 255.0 if source.dtype == np.uint8 else None
+    return float(scale)
 
 
 def _same_shape(what: str, found: Tensor, rows: Tensor) -> None:

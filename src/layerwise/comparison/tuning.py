@@ -96,7 +96,7 @@ def _try(
         for number, (training, held_out) in enumerate(rows.folds):
             name = f"tune/{arm.name}/lr-{plan.learning_rate:g}/fold-{number}"
             finetune_network(
-                started(network, codes[training]), inputs[training], codes[training], plan,
+                started(network, inputs[training], codes[training]), inputs[training], codes[training], plan,
                 around.child(name, f"tune fold {number}"), device, (inputs[held_out], codes[held_out]),
             )  # fmt: skip
             curves.append(_curve(around, f"{around.name}/{name}", plan.epochs))

@@ -5,13 +5,16 @@ This asks nothing of the network but that it can be run: branches, skips and con
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
+import torch
 from torch import Tensor, nn
 
 from ..errors import NetworkError, nearest
 from .layers import ACTIVATIONS, LEARNED, Layer
 from .modes import evaluation
+
+BLOCK = 4096  # rows run at once: all of them would be too many for a wide network
 
 
 class _Caught(Exception):
@@ -42,22 +45,51 @@ class Capture(nn.Module):
         self._both = (network, module)  # in a tuple, so that nn.Module registers neither
 
     def forward(self, rows: Tensor) -> Tensor:
-        """Return the module's input for the network's own rows."""
+        """Return the module's input for the network's own rows.
+
+        Raises
+        ------
+        NetworkError
+            When the network cannot run on them, runs without the module, or gives it another number of rows.
+        """
         network, module = self._both
 
-        def catch(_: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-            raise _Caught(inputs[0])
+        def catch(_: nn.Module, inputs: tuple[Tensor, ...], named: Mapping[str, Tensor]) -> None:
+            raise _Caught(inputs[0] if inputs else next(iter(named.values())))
 
-        hook = module.register_forward_pre_hook(catch)
+        # first, because the module's own hooks will run when the layer calls it
+        hook = module.register_forward_pre_hook(catch, prepend=True, with_kwargs=True)
         try:
             with evaluation(network):
-                network(rows)
-        except _Caught as caught:
-            return caught.inputs
+                caught = torch.cat([self._caught(block) for block in rows.split(BLOCK)])
         finally:
             hook.remove()
-        name = next(name for name, other in network.named_modules() if other is module)
-        raise NetworkError(f"the network runs without module {name!r}", "name modules that every row passes through")
+        if len(caught) != len(rows):
+            raise NetworkError(
+                f"module {self._name!r} of the network is fed {len(caught)} rows for {len(rows)} rows of the network's",
+                "name modules that are fed one row for each row of the network's",
+            )
+        return caught
+
+    def _caught(self, rows: Tensor) -> Tensor:
+        try:
+            self._both[0](rows)
+        except _Caught as caught:
+            return caught.inputs
+        except Exception as error:  # whatever the user's forward raises for rows it does not take
+            raise NetworkError(
+                f"the network cannot run up to module {self._name!r} "
+                f"on rows of shape {tuple(rows.shape[1:])} and type {rows.dtype}: {error}",
+                "give rows as the network takes them; codes of words (nn.Embedding) are looked up before pre-training",
+            ) from error
+        raise NetworkError(
+            f"the network runs without module {self._name!r}", "name modules that every row passes through"
+        )
+
+    @property
+    def _name(self) -> str:
+        network, module = self._both
+        return str(next(name for name, other in network.named_modules() if other is module))
 
 
 def captured_layers(network: nn.Module, names: Sequence[str], activation: str) -> list[Layer]:
@@ -78,7 +110,10 @@ def captured_layers(network: nn.Module, names: Sequence[str], activation: str) -
         raise NetworkError(f"activation is {activation!r}", f"expected auto or one of {', '.join(ACTIVATIONS)}")
     if not names:
         raise NetworkError("layers is empty: there is no layer to pre-train", "name modules, as the state_dict does")
-    modules = dict(network.named_modules())
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        raise NetworkError(f"layers={list(names)} names {twice!r} twice", "name each layer once, in order")
+    modules = dict(network.named_modules(remove_duplicate=False))
     known = [name for name, module in modules.items() if isinstance(module, LEARNED)]
     layers = []
     for name in names:

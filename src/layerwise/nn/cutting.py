@@ -17,8 +17,18 @@ from torch import fx, nn
 from ..errors import NetworkError, nearest
 from .capture import captured_layers
 from .layers import LEARNED, Layer
+from .lista import LISTA
 from .modes import evaluation
-from .operations import chain_of, is_module, is_pointwise, is_size, module_of, split_chain
+from .operations import (
+    chain_of,
+    is_module,
+    is_pointwise,
+    is_scaling,
+    is_size,
+    module_of,
+    split_chain,
+    trace,
+)
 
 # What may follow the module of a layer; a softmax marks an output head instead.
 _OUTPUTS = (nn.Softmax, nn.LogSoftmax, nn.Softmin)
@@ -28,7 +38,7 @@ _NORMS = (nn.modules.batchnorm._BatchNorm, nn.LayerNorm, nn.GroupNorm, nn.module
 def cut(network: nn.Module, layers: str | Sequence[str] = "auto", activation: str = "auto") -> list[Layer]:
     """Cut a network into the layers to pre-train; the output head is left out.
 
-    The last dense module is the output head unless an activation other than a softmax follows it.
+    The last dense or convolutional module is the output head unless an activation other than a softmax follows it.
 
     Parameters
     ----------
@@ -59,14 +69,24 @@ def cut(network: nn.Module, layers: str | Sequence[str] = "auto", activation: st
                 "name them, as the state_dict does: layers=['conv1', 'conv2']",
             )
         return captured_layers(network, list(layers), activation)
-    trace = _Trace(network)
-    count = len(trace.starts) - trace.has_head() if layers == "auto" else trace.first(list(layers))
+    attributes = [(vars(module), dict(vars(module))) for module in network.modules()]
+    try:
+        return _cut(_Trace(network), layers)
+    finally:
+        for now, before in attributes:  # a trace leaves constants there, and what a forward keeps of its values
+            now.clear()
+            now.update(before)
+
+
+def _cut(found: _Trace, layers: str | Sequence[str]) -> list[Layer]:
+    count = len(found.starts) - found.has_head() if layers == "auto" else found.first(list(layers))
     if not count:
+        found.refuse_other_parameters(found.nodes, 0)
         raise NetworkError(
             "the network has no layer to pre-train besides its output head",
             "add a hidden layer, for example nn.Sequential(nn.Linear(d, 100), nn.Sigmoid(), nn.Linear(100, classes))",
         )
-    return [trace.layer(number) for number in range(count)]
+    return [found.layer(number) for number in range(count)]
 
 
 class _Trace:
@@ -75,11 +95,13 @@ class _Trace:
     def __init__(self, network: nn.Module) -> None:
         self.network = network
         self.modules = dict(network.named_modules(remove_duplicate=False))
-        self.nodes = [node for node in _traced(network).nodes if node.op != "output"]
-        self.nodes = [node for node in self.nodes if node.op != "get_attr" or _refuse_parameter(network, node)]
+        graph = _traced(network, self.modules)
+        (self.rows,) = (node for node in graph.nodes if node.op == "placeholder")
+        (returned,) = (node for node in graph.nodes if node.op == "output")
+        self.nodes = [node for node in graph.nodes if node.op not in ("placeholder", "output")]
         self.starts = [at for at, node in enumerate(self.nodes) if is_module(node, self.modules, LEARNED)]
-        self._refuse_other_parameters()
-        self._refuse_shared()
+        end = returned.args[0]
+        self.end = end if isinstance(end, fx.Node) else None
 
     @property
     def names(self) -> list[str]:
@@ -89,12 +111,16 @@ class _Trace:
         """Say whether the last dense or convolutional module is an output head."""
         if not self.starts:
             return False
+        if is_module(self.nodes[self.starts[-1]], self.modules, (LISTA,)):
+            return False  # its shrinkage is its activation
         silent = (nn.modules.dropout._DropoutNd, nn.Identity, *_NORMS)
         for node in self.nodes[self.starts[-1] + 1 :]:
             module = module_of(node, self.modules)
             if isinstance(module, _OUTPUTS):
                 return True
-            if is_pointwise(node, self.modules) and not isinstance(module, silent):
+            if is_size(node) or is_scaling(node) or node.op == "get_attr" or isinstance(module, silent):
+                continue
+            if is_pointwise(node, self.modules):
                 return False
         return True
 
@@ -119,128 +145,159 @@ class _Trace:
         """Return one layer, sharing the network's modules."""
         start = self.starts[number]
         stop = self.starts[number + 1] if number + 1 < len(self.starts) else len(self.nodes)
+        self._refuse_shared(number)
+        self.refuse_other_parameters(self.nodes[start + 1 : stop] if number else self.nodes[:stop], number)
         if stop < len(self.nodes):
-            self._refuse_crossing(stop)
-        preamble = self._segment(self.nodes[:start]) if number == 0 else []
-        after, onward = self._split(self.nodes[start + 1 : stop])
+            self._refuse_crossing(stop, number)
+            end = self.nodes[stop].all_input_nodes[0]
+        else:
+            end = self.end or self.nodes[-1]
         node = self.nodes[start]
+        preamble = [] if number else self._segment(self.nodes[:start], self.rows, node.all_input_nodes[0], 0)
+        after, onward = self._split(self.nodes[start + 1 : stop], node, end, number)
         return Layer(str(node.target), preamble, self.modules[str(node.target)], after, onward)
 
-    def _split(self, nodes: list[fx.Node]) -> tuple[list[nn.Module], list[nn.Module]]:
+    def _split(
+        self, nodes: list[fx.Node], fed: fx.Node, end: fx.Node, number: int
+    ) -> tuple[list[nn.Module], list[nn.Module]]:
         """Split what follows a module into what is trained with it and what only leads on to the next layer."""
-        chain = chain_of(nodes, self.modules)
+        chain = self._chain(nodes, fed, end)
         if chain is not None:
             return split_chain(chain)
-        at = next((k for k, node in enumerate(nodes) if not is_pointwise(node, self.modules)), len(nodes))
-        return self._segment(nodes[:at]), self._segment(nodes[at:])
+        plain = [is_size(node) or node.op == "get_attr" or is_pointwise(node, self.modules) for node in nodes]
+        at = plain.index(False) if False in plain else len(nodes)
+        # back to where a single value crosses
+        while at and at < len(nodes) and len(self._entering(nodes[at:])) > 1:
+            at -= 1
+        middle = end if at == len(nodes) else next(iter(self._entering(nodes[at:])), fed)
+        return self._segment(nodes[:at], fed, middle, number), self._segment(nodes[at:], middle, end, number)
 
-    def _segment(self, nodes: list[fx.Node]) -> list[nn.Module]:
-        """Return the modules that do what a run of operations does."""
-        nodes = [node for node in nodes if node.op != "placeholder"]
-        chain = chain_of(nodes, self.modules)
-        return [self._graph(nodes)] if chain is None else chain
+    def _segment(self, nodes: list[fx.Node], fed: fx.Node, end: fx.Node, number: int) -> list[nn.Module]:
+        """Return the modules that lead from one value to another as a run of operations does."""
+        chain = self._chain(nodes, fed, end)
+        return [self._graph(nodes, fed, end, number)] if chain is None else chain
 
-    def _graph(self, nodes: list[fx.Node]) -> nn.Module:
+    def _chain(self, nodes: list[fx.Node], fed: fx.Node, end: fx.Node) -> list[nn.Module] | None:
+        steps = [node for node in nodes if not is_size(node)]
+        if not steps:
+            return [] if end is fed else None
+        straight = fed in steps[0].all_input_nodes and steps[-1] is end
+        return chain_of(nodes, self.modules) if straight else None
+
+    def _entering(self, nodes: list[fx.Node]) -> list[fx.Node]:
+        """Return the values that a run of operations takes from outside, in order."""
+        found = {other: None for node in nodes if not is_size(node) for other in node.all_input_nodes}
+        return [other for other in found if other not in nodes and other.op != "get_attr" and not is_size(other)]
+
+    def _graph(self, nodes: list[fx.Node], fed: fx.Node, end: fx.Node, number: int) -> nn.Module:
+        others = [node for node in self._entering(nodes) if node is not fed]
+        if others or end not in (fed, *nodes):
+            names = " and ".join(repr(node.name) for node in others or [end])
+            where = f"after {self.names[number]!r}" if fed is not self.rows else f"before {self.names[0]!r}"
+            raise NetworkError(
+                f"the network cannot be cut: what stands {where} takes {names} besides {fed.name!r}",
+                self._way_on(number),
+            )
         graph = fx.Graph()
-        inside = set(nodes)
-        entering = {other for node in nodes for other in node.all_input_nodes if other not in inside}
-        if len(entering) > 1:
-            names = ", ".join(repr(node.name) for node in nodes)
-            raise NetworkError(f"operations {names} cannot be separated", _by_name(self.network))
-        copies: dict[fx.Node, fx.Node] = dict.fromkeys(entering, graph.placeholder("rows"))
+        rows = graph.placeholder("rows")
+        copies: dict[fx.Node, fx.Node] = {fed: rows}
+
+        def copied(node: fx.Node) -> fx.Node:
+            if node not in copies:  # read elsewhere, the same for all rows: a constant, or how many rows there are
+                size = is_size(node)
+                copies[node] = graph.call_method("size", (rows, 0)) if size else graph.node_copy(node, copied)
+            return copies[node]
+
         for node in nodes:
-            copies[node] = graph.node_copy(node, lambda found: copies[found])
-        graph.output(copies[nodes[-1]])
+            if not is_size(node):
+                copies[node] = graph.node_copy(node, copied)
+        graph.output(copies[end])
         return fx.GraphModule(self.network, graph)
 
-    def _crossing(self, at: int) -> list[fx.Node]:
-        """Return the values besides its input that cross the cut before operation ``at``, in order."""
-        before = set(self.nodes[:at])
-        own = self.nodes[at].all_input_nodes[0]
-        left_out = {own, *(node for node in before if node.op == "get_attr" or is_size(node))}
-        return [n for n in self.nodes[:at] if n not in left_out and any(user not in before for user in n.users)]
-
-    def _refuse_crossing(self, at: int) -> None:
+    def _refuse_crossing(self, at: int, number: int) -> None:
         """Refuse a cut before operation ``at`` that more than one value crosses."""
-        before, others = set(self.nodes[:at]), self._crossing(at)
-        if not others:
-            return
+        before = {self.rows, *self.nodes[:at]}
+        own = self.nodes[at].all_input_nodes[0]
         said = []
-        for node in others:
+        for node in (self.rows, *self.nodes[:at]):
             users = ", ".join(repr(user.name) for user in node.users if user not in before)
-            said.append(f"{node.name!r} (used by {users})")
-        cuts = [not self._crossing(start) for start in self.starts[1:]]
-        whole = self.names[: cuts.index(False)]
-        raise NetworkError(
-            f"the network cannot be cut before {str(self.nodes[at].target)!r}: "
-            f"besides its input, {' and '.join(said)} crosses there",
-            f"{f'pre-train what lies below with layers={whole}, or ' if whole else ''}{_by_name(self.network)}",
-        )
-
-    def _refuse_other_parameters(self) -> None:
-        first = self.starts[0] if self.starts else len(self.nodes)
-        for at, node in enumerate(self.nodes):
-            if node.op != "call_module" or at in self.starts:
-                continue
-            module = self.modules[str(node.target)]
-            if next(module.parameters(), None) is None or (isinstance(module, _NORMS) and at > first):
-                continue
+            if users and node is not own and node.op != "get_attr" and not is_size(node):
+                said.append(f"{node.name!r} (used by {users})")
+        if said:
             raise NetworkError(
-                f"module {str(node.target)!r} of the network is a {type(module).__name__} with parameters, "
-                "expected a dense or convolutional module, or normalisation after one",
-                _by_name(self.network),
+                f"the network cannot be cut before {str(self.nodes[at].target)!r}: "
+                f"besides its input, {' and '.join(said)} crosses there",
+                self._way_on(number),
             )
 
-    def _refuse_shared(self) -> None:
-        twice = next((name for name in self.names if self.names.count(name) > 1), None)
-        if twice is not None:
+    def refuse_other_parameters(self, nodes: list[fx.Node], number: int) -> None:
+        """Refuse what would have to be trained, and is neither in a layer's module nor normalises its codes."""
+        first = self.starts[0] if self.starts else len(self.nodes)
+        for node in nodes:
+            if node.op == "get_attr" and isinstance(_attribute(self.network, str(node.target)), nn.Parameter):
+                raise NetworkError(
+                    f"the network uses its parameter {str(node.target)!r} outside a module of torch",
+                    self._way_on(number),
+                )
+            module = self.modules[str(node.target)] if node.op == "call_module" else None
+            if module is None or isinstance(module, LEARNED) or next(module.parameters(), None) is None:
+                continue
+            if not isinstance(module, _NORMS) or self.nodes.index(node) < first:
+                raise NetworkError(
+                    f"module {str(node.target)!r} of the network is a {type(module).__name__} with parameters, "
+                    "expected a dense or convolutional module, or normalisation after one",
+                    self._way_on(number),
+                )
+
+    def _refuse_shared(self, number: int) -> None:
+        name = self.names[number]
+        if self.names.count(name) > 1:
             raise NetworkError(
-                f"module {twice!r} of the network is used twice, and has parameters",
+                f"module {name!r} of the network is used twice, and has parameters",
                 "give each layer a module of its own: trained twice, it would lose what it learned first",
             )
 
-
-class _Tracer(fx.Tracer):
-    """A tracer to which our own modules are as whole as torch's."""
-
-    def is_leaf_module(self, module: nn.Module, name: str) -> bool:
-        return isinstance(module, LEARNED) or super().is_leaf_module(module, name)
+    def _way_on(self, number: int) -> str:
+        """Say how to go on where layer ``number`` cannot be made, and those below it can."""
+        below = f"pre-train what lies below with layers={self.names[:number]}, or " if number else ""
+        return below + _by_name(self.network)
 
 
-def _traced(network: nn.Module) -> fx.Graph:
+def _traced(network: nn.Module, modules: dict[str, nn.Module]) -> fx.Graph:
     try:
         # in evaluation mode, since a trace holds dropout written as a function in the mode it was traced in
         with evaluation(network), torch.enable_grad():
-            graph = _Tracer().trace(network)
+            graph = trace(network, modules)
     except Exception as error:  # whatever the user's forward raises when it is given a proxy
         raise NetworkError(
             f"the network, a {type(network).__name__}, cannot be traced: {error}",
             _by_name(network),
         ) from error
-    given = [node for node in graph.nodes if node.op == "placeholder" and not node.args]
+    given = [str(node.target) for node in graph.nodes if node.op == "placeholder"]
     if len(given) != 1:
         raise NetworkError(
-            f"the network takes {len(given)} inputs ({', '.join(str(node.target) for node in given)}), expected 1",
+            f"the network takes {len(given)} inputs ({', '.join(given)}), expected 1",
             "wrap it in a module whose forward takes the rows alone",
         )
     return graph
 
 
-def _refuse_parameter(network: nn.Module, node: fx.Node) -> bool:
+def _attribute(network: nn.Module, name: str) -> Any:
     found: Any = network
-    for part in str(node.target).split("."):
+    for part in name.split("."):
         found = getattr(found, part)
-    if isinstance(found, nn.Parameter):
-        raise NetworkError(
-            f"the network uses its parameter {str(node.target)!r} outside a module",
-            _by_name(network),
-        )
-    return True
+    return found
 
 
 def _by_name(network: nn.Module) -> str:
-    names = [name for name, module in network.named_modules() if isinstance(module, LEARNED)][:2]
+    # attention never calls the last kind, only reads its weight
+    unseen = nn.modules.linear.NonDynamicallyQuantizableLinear
+    names = [n for n, m in network.named_modules() if n and isinstance(m, LEARNED) and not isinstance(m, unseen)]
+    if not names:
+        return "only dense and convolutional modules are trained: put one, with its activation, before the output head"
+    # the last is likely the output head
     return (
-        f"name the modules to train and their activation, for example layers={names}, activation='relu': "
-        "their inputs are then captured while the network runs"
+        f"name the modules to train and their activation, for example layers={names[:-1][:2] or names}, "
+        "activation='relu': their inputs are then captured while the network runs"
+        + ("" if names[1:] else f" (if {names[0]!r} is the output head, there is nothing to pre-train but new layers)")
     )

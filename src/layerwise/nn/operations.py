@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import inspect
 import operator
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import fx, nn
 
+from .layers import LEARNED
+
 # A traced function or method, by its name, as the module that does the same with the same arguments.
 _AS_MODULE: dict[str, type[nn.Module]] = {
     "sigmoid": nn.Sigmoid, "tanh": nn.Tanh, "relu": nn.ReLU, "gelu": nn.GELU, "silu": nn.SiLU, "elu": nn.ELU,
-    "leaky_relu": nn.LeakyReLU, "softplus": nn.Softplus, "softmax": nn.Softmax, "log_softmax": nn.LogSoftmax, "softmin": nn.Softmin,
+    "leaky_relu": nn.LeakyReLU, "softplus": nn.Softplus, "softmax": nn.Softmax, "log_softmax": nn.LogSoftmax,
+    "softmin": nn.Softmin,
     "dropout": nn.Dropout, "dropout2d": nn.Dropout2d, "flatten": nn.Flatten, "max_pool1d": nn.MaxPool1d,
     "max_pool2d": nn.MaxPool2d, "avg_pool1d": nn.AvgPool1d, "avg_pool2d": nn.AvgPool2d,
     "adaptive_avg_pool2d": nn.AdaptiveAvgPool2d, "adaptive_max_pool2d": nn.AdaptiveMaxPool2d,
@@ -41,6 +44,38 @@ _SCALING = {"add", "sub", "mul", "truediv", "div", "neg", "contiguous", "clone",
 _MAXIMA = (nn.MaxPool1d, nn.MaxPool2d, nn.AdaptiveMaxPool2d)
 # A maximum commutes with these (dropout is off in pre-training).
 _RISING = (nn.Sigmoid, nn.Tanh, nn.ReLU, nn.Softplus, nn.ELU, nn.LeakyReLU, nn.Identity, nn.modules.dropout._DropoutNd)
+
+
+class _Tracer(fx.Tracer):
+    """A tracer to which our own modules are as whole as torch's, and which gives the rows alone."""
+
+    def is_leaf_module(self, module: nn.Module, name: str) -> bool:
+        return isinstance(module, LEARNED) or super().is_leaf_module(module, name)
+
+    def create_args_for_root(
+        self, root_fn: Callable[..., Any], is_module: bool, concrete_args: Any = None
+    ) -> tuple[Any, list[Any]]:
+        """Leave each further input at its default, as a call with the rows alone does."""
+        function, given = super().create_args_for_root(root_fn, is_module, concrete_args)
+        for at in range(2, len(given)):
+            node = given[at].node
+            if node.args:
+                given[at] = node.args[0]
+            elif str(node.target).startswith("*"):
+                given[at] = {} if str(node.target).startswith("**") else ()
+            else:
+                continue
+            self.graph.erase_node(node)
+        return function, given
+
+
+def trace(network: nn.Module, modules: Mapping[str, nn.Module]) -> fx.Graph:
+    """Write down what a network does to rows, without results that it does not use."""
+    graph = _Tracer().trace(network)
+    for node in reversed(graph.nodes):
+        if not node.users and node.op not in ("placeholder", "output") and not changes_in_place(node, modules):
+            graph.erase_node(node)
+    return graph
 
 
 def is_module(node: fx.Node, modules: Mapping[str, nn.Module], kinds: tuple[type, ...]) -> bool:
@@ -94,8 +129,9 @@ def module_of(node: fx.Node, modules: Mapping[str, nn.Module]) -> nn.Module | No
     """
     if node.op == "call_module":
         return modules[str(node.target)]
-    if _row_shape(node) is not None:
-        return nn.Flatten() if len(_row_shape(node) or ()) == 1 else None
+    shape = _row_shape(node)
+    if shape is not None:
+        return nn.Flatten() if len(shape) == 1 else None
     kind = _AS_MODULE.get(_name(node))
     # without a start, torch.flatten mixes rows
     if kind is None or not node.args or (kind is nn.Flatten and len(node.args) == 1 and "start_dim" not in node.kwargs):
@@ -117,9 +153,12 @@ def chain_of(nodes: Sequence[fx.Node], modules: Mapping[str, nn.Module]) -> list
         if len(fed) != 1 or (number and fed[0] is not nodes[number - 1]):
             return None
         shape = _row_shape(node)
-        if built is None and shape is None:
+        if built is not None:
+            chain.append(built)
+        elif shape is not None:
+            chain += [nn.Flatten(), nn.Unflatten(1, shape)]
+        else:
             return None
-        chain += [built] if built is not None else [nn.Flatten(), nn.Unflatten(1, shape)]
     return chain
 
 
@@ -137,10 +176,15 @@ def split_chain(chain: Sequence[nn.Module]) -> tuple[list[nn.Module], list[nn.Mo
     count = len(chain)
     at = next((k for k in range(count) if not _keeps_shape(chain[k])), count)
     pools = next((k for k in range(at, count) if not isinstance(chain[k], _MAXIMA)), count)
-    rises = next((k for k in range(pools, count) if not isinstance(chain[k], _RISING)), count)
+    rises = next((k for k in range(pools, count) if not _rises(chain[k])), count)
     if pools == at:
         rises = pools
     return [*chain[:at], *chain[pools:rises]], [*chain[at:pools], *chain[rises:]]
+
+
+def _rises(module: nn.Module) -> bool:
+    slope = getattr(module, "negative_slope", getattr(module, "alpha", 1.0))
+    return isinstance(module, _RISING) and slope >= 0
 
 
 def _keeps_shape(module: nn.Module) -> bool:
@@ -148,7 +192,7 @@ def _keeps_shape(module: nn.Module) -> bool:
 
 
 def _name(node: fx.Node) -> str:
-    """Return the name of a function or method; ``relu_`` and ``relu`` are one, as in a chain each result is used once."""
+    """Return the name of a function or method; in a chain, where each result is used once, ``relu_`` is ``relu``."""
     if node.op not in ("call_function", "call_method"):
         return ""
     return str(getattr(node.target, "__name__", node.target)).removesuffix("_")

@@ -44,7 +44,7 @@ class DenoisingAutoencoder:
 
     References
     ----------
-    Vincent et al. (2010), Stacked denoising autoencoders, JMLR 11 (emphasis: section 4.4.1).
+    Vincent et al. (2010), Stacked denoising autoencoders, JMLR 11.
 
     Examples
     --------

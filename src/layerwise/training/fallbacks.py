@@ -81,4 +81,4 @@ def _begun_with(rates: Sequence[float], fitting: Fitting) -> int:
 def _astray(fitted: Fitted) -> bool:
     """Say whether a fit diverged though its loss stayed finite, as where a jump has killed every ReLU."""
     losses = [record["training_loss"] for record in fitted.records]
-    return bool(losses[-1] > WORSE * losses[0])
+    return bool(losses[-1] > losses[0] + (WORSE - 1) * abs(losses[0]))  # a surrogate may be negative

@@ -1,0 +1,33 @@
+"""Rows with structure to learn, and a network small enough to train in a moment."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+ROWS = 50
+
+
+def inputs(rows: int = ROWS, features: int = 12, seed: int = 0) -> Tensor:
+    """Rows in [0, 1] with structure to learn: mixtures of a few patterns."""
+    generator = torch.Generator().manual_seed(seed)
+    patterns = torch.rand(4, features, generator=generator)
+    weights = torch.softmax(3 * torch.randn(rows, 4, generator=generator), dim=1)
+    return weights @ patterns
+
+
+def build(
+    features: int = 12, dtype: torch.dtype = torch.float32, activation: type[nn.Module] = nn.Sigmoid
+) -> nn.Sequential:
+    with torch.random.fork_rng():
+        torch.manual_seed(7)
+        network = nn.Sequential(nn.Linear(features, 9), activation(), nn.Linear(9, 6), activation(), nn.Linear(6, 3))
+    return network.to(dtype)
+
+
+def weights(network: nn.Module) -> dict[str, Tensor]:
+    return {name: value.clone() for name, value in network.state_dict().items()}
+
+
+def same(first: dict[str, Tensor], second: dict[str, Tensor]) -> bool:
+    return first.keys() == second.keys() and all(torch.equal(first[name], second[name]) for name in first)
