@@ -236,6 +236,6 @@ def _read_arrays(path: Path, image_shape: tuple[int, ...] | None) -> dict[str, n
     except (OSError, ValueError, zipfile.BadZipFile) as error:
         raise _invalid(path, str(error)) from error
     for name, array in arrays.items():
-        if image_shape and (array.ndim != 2 or array.shape[1] != math.prod(image_shape)):
+        if image_shape and array.ndim != 3 and (array.ndim != 2 or array.shape[1] != math.prod(image_shape)):
             raise _invalid(path, f"{name} has shape {array.shape}, expected rows of {math.prod(image_shape)} pixels")
     return arrays
