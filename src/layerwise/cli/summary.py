@@ -18,17 +18,20 @@ COLOURS = {"WORTH IT": "green", "DO NOT PRE-TRAIN": "red", "CANNOT TELL": "yello
 def print_plan(experiment: Experiment, expected: Estimate, folder: Path) -> None:
     """Say on standard error what will be done and how long it should take."""
     plan, rows = experiment.plan, experiment.rows
-    sizes = "-".join(map(str, (rows.inputs.shape[1], *plan.network.hidden_layer_sizes, len(rows.classes))))
+    convolutions = (f"{layer.channels}c{layer.kernel}" for layer in plan.network.convolutions)
+    sizes = "-".join(map(str, (rows.width, *convolutions, *plan.network.hidden_layer_sizes, len(rows.classes))))
     labelled = int((rows.codes >= 0).sum())
     say = Console(stderr=True, highlight=False, soft_wrap=True).print
     training = f"{len(rows.inputs):,} training rows ({labelled:,} labelled)"
+    if rows.pretrain_inputs is not None:
+        training += f", {len(rows.pretrain_inputs):,} others to pre-train on"
     say(f"data      {rows.name}: {training}, {len(rows.test_inputs):,} test rows")
     say(f"network   {sizes}, {plan.network.activation}")
     budgets = ", ".join(f"{labels:,}" for labels in experiment.budgets)
     say(f"compare   label budgets {budgets}; the verdict is about {experiment.headline:,}; {plan.compare.seeds} seeds")
     parts = {"pre-training": expected.pretraining, "tuning": expected.tuning, "fine-tuning": expected.finetuning}
     spent = ", ".join(f"{name} {duration(seconds)}" for name, seconds in parts.items() if seconds)
-    extra = "; simple baselines come on top" if set(experiment.baselines) - {"modern network"} else ""
+    extra = "; simple baselines come on top" if experiment.simple else ""
     say(f"estimate  {duration(expected.total)} of training: {spent}{extra}")
     say(f"run       {folder}\n")
 

@@ -86,7 +86,7 @@ def layers(summary: Summary) -> Table | None:
         rows.append((str(stage), first.layer, first.objective, count(first.units), first.loss_name.replace("_", "-"),
                      decimal(loss), decimal(rival), share))  # fmt: skip
     return Table(
-        "Reconstruction loss at the end of each stage, per row and summed over features; means over the seeds.",
+        "Loss on clean rows after each stage, per row; of a reconstruction summed over features; means over the seeds.",
         (("stage", True), ("layer", False), ("objective", False), ("units", True), ("loss", False),
          ("loss per row", True), ("mean predictor", True), ("share of it, %", True)),
         tuple(rows),
