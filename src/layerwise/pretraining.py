@@ -196,7 +196,7 @@ def pretrain(
     held_out = None
     if isinstance(validation, float):
         kept, held = hold_out(len(rows.inputs), validation, Randomness(seed).child("validation"))
-        rows, held_out = _rows_at(rows, kept), _rows_at(rows, held)
+        rows, held_out = rows.at(kept), rows.at(held)
     elif validation is not None:
         held_out, _ = _read(*_validation_rows(validation), classes)
     device = pick_device(device)
@@ -229,10 +229,6 @@ def _validation_rows(validation: Any) -> tuple[Any, Any]:
             "give held-out rows, with their labels where the objective needs them",
         )
     return validation
-
-
-def _rows_at(rows: Batch, chosen: Tensor) -> Batch:
-    return Batch(*(None if part is None else part[chosen] for part in rows))  # type: ignore[arg-type]
 
 
 def pretrain_layers(

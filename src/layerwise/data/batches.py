@@ -29,6 +29,11 @@ class Batch(NamedTuple):
     targets: Tensor | None = None
     raw: Tensor | None = None
 
+    def at(self, chosen: Tensor | slice) -> Batch:
+        """Return some of the rows, with all that belongs to them."""
+        targets, raw = (None if part is None else part[chosen] for part in (self.targets, self.raw))
+        return Batch(self.inputs[chosen], targets, raw)
+
 
 class Batches:
     """A set of rows, dealt out once per epoch in a fresh order.

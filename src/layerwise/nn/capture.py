@@ -10,8 +10,8 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor, nn
 
-from ..errors import NetworkError, nearest
-from .layers import ACTIVATIONS, LEARNED, Layer
+from ..errors import NetworkError
+from .layers import ACTIVATIONS, LEARNED, Layer, check_names
 from .modes import evaluation
 
 BLOCK = 4096  # rows run at once: all of them would be too many for a wide network
@@ -116,13 +116,8 @@ def captured_layers(network: nn.Module, names: Sequence[str], activation: str) -
     modules = dict(network.named_modules(remove_duplicate=False))
     known = [name for name, module in modules.items() if isinstance(module, LEARNED)]
     layers = []
+    check_names(names, known)
     for name in names:
-        if name not in known:
-            near = nearest(name, known)
-            raise NetworkError(
-                f"the network has no dense or convolutional module {name!r}, it has {', '.join(known) or 'none'}",
-                f"did you mean {near!r}?" if near else "name modules as the state_dict does",
-            )
         capture = Capture(network, modules[name])
         layers.append(Layer(name, [capture], modules[name], [ACTIVATIONS[activation]()], captured=True))
     return layers

@@ -14,9 +14,9 @@ from typing import Any
 import torch
 from torch import fx, nn
 
-from ..errors import NetworkError, nearest
+from ..errors import NetworkError
 from .capture import captured_layers
-from .layers import LEARNED, Layer
+from .layers import LEARNED, Layer, check_names
 from .lista import LISTA
 from .modes import evaluation
 from .operations import (
@@ -127,13 +127,7 @@ class _Trace:
     def first(self, names: list[str]) -> int:
         """Return how many layers are named; they must be the first ones."""
         known = self.names
-        for name in names:
-            if name not in known:
-                near = nearest(name, known)
-                raise NetworkError(
-                    f"the network has no dense or convolutional module {name!r}, it has {', '.join(known) or 'none'}",
-                    f"did you mean {near!r}?" if near else "name modules as the state_dict does",
-                )
+        check_names(names, known)
         if names != known[: len(names)]:
             raise NetworkError(
                 f"layers={names} leaves a gap or changes the order; the modules are {known}",

@@ -7,6 +7,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from ..errors import NetworkError, nearest
 from .lista import LISTA
 
 CONVOLUTIONS = (nn.Conv1d, nn.Conv2d)
@@ -97,3 +98,19 @@ class Layer(nn.Module):
             return rows
         handed: Tensor = self.onward(self(self.preamble(rows)))
         return handed
+
+
+def check_names(names: Sequence[str], known: Sequence[str]) -> None:
+    """Refuse the name of a module that can't be a layer, with the nearest one that can.
+
+    Examples
+    --------
+    >>> check_names(["conv1"], ["conv1", "conv2"])
+    """
+    for name in names:
+        if name not in known:
+            near = nearest(name, known)
+            raise NetworkError(
+                f"the network has no dense or convolutional module {name!r}, it has {', '.join(known) or 'none'}",
+                f"did you mean {near!r}?" if near else "name modules as the state_dict does",
+            )

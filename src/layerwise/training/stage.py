@@ -96,7 +96,7 @@ def train_stage(
     batches = Batches(rows.inputs, rows.targets, plan.batch_size, fitting.randomness, rows.raw)
     rates = [float(rate)] if rate != "auto" else _rates(learner, batches, fitting.randomness.seed("curvature"))
     fitted, chosen = fit_with_fallbacks(learner, batches, plan, rates, fitting)
-    judged = _average(learner, _rows_at(judged_on, 0, JUDGED_ROWS))
+    judged = _average(learner, judged_on.at(slice(JUDGED_ROWS)))
     return Stage(
         number=number,
         layer=learner.layer.name,
@@ -122,11 +122,7 @@ def _average(learner: TrainedLayer, rows: Batch) -> dict[str, float]:
     total = {"clean_loss": 0.0, "mean_predictor_loss": 0.0}
     with evaluation(learner):
         for start in range(0, len(rows.inputs), BLOCK):
-            block = _rows_at(rows, start, BLOCK)
+            block = rows.at(slice(start, start + BLOCK))
             for name in total:
                 total[name] += float(getattr(learner, name)(block)) * len(block.inputs)
     return {name: value / len(rows.inputs) for name, value in total.items()}
-
-
-def _rows_at(rows: Batch, start: int, count: int) -> Batch:
-    return Batch(*(None if part is None else part[start : start + count] for part in rows))  # type: ignore[arg-type]
