@@ -9,10 +9,12 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import NetworkError
+from .layers import CONVOLUTIONS
 
 TiedGradient = Literal["full", "encoder"]
 OutputName = Literal["linear", "sigmoid"]
-CONVOLUTIONS = (nn.Conv1d, nn.Conv2d)
+# A pixel that is always 0 has logit minus infinity: means are kept this far from 0 and 1 before the logit is taken.
+MEAN_MARGIN = 1e-3
 
 
 class Decoder(nn.Module):
@@ -77,6 +79,12 @@ class Decoder(nn.Module):
         self.bias = nn.Parameter(weight.new_zeros(features))
         self.weight = None if tied else nn.Parameter(weight.detach().clone())
         self._encoder = (encoder,)  # in a tuple, so that nn.Module does not register it a second time
+
+    def start_at(self, mean: Tensor) -> None:
+        """Set the bias to the inverse link of the inputs' mean, which has the shape of one row."""
+        own = mean.reshape(len(mean), -1).mean(1)  # one for each feature, or for each channel
+        with torch.no_grad():
+            self.bias.copy_(torch.logit(own, eps=MEAN_MARGIN) if self.output == "sigmoid" else own)
 
     @property
     def settings(self) -> dict[str, Any]:

@@ -22,8 +22,6 @@ LossName = Literal["auto", "squared", "cross_entropy"]
 DecoderName = Literal["auto", "linear", "sigmoid"]
 DecoderBias = Literal["mean", "zero"]
 VALUE = ConfigDict(extra="forbid")
-# A pixel that is always 0 has logit minus infinity: means are kept this far from 0 and 1 before the logit is taken.
-MEAN_MARGIN = 1e-3
 
 
 @dataclass(frozen=True, kw_only=True, config=VALUE)
@@ -152,9 +150,7 @@ class AutoencoderLearner(nn.Module):
         self.mean: Tensor
         self.register_buffer("mean", mean, persistent=False)
         if settings.decoder_bias == "mean":
-            with torch.no_grad():
-                own = mean.reshape(len(mean), -1).mean(1)  # one for each feature, or for each channel
-                self.decoder.bias.copy_(torch.logit(own, eps=MEAN_MARGIN) if output == "sigmoid" else own)
+            self.decoder.start_at(mean)
 
     def loss(self, batch: Batch, generator: Generator) -> Tensor:
         """Return the loss of reconstructing the batch's clean inputs from its (corrupted) inputs."""
@@ -189,10 +185,7 @@ class AutoencoderLearner(nn.Module):
 
     def mean_predictor_loss(self, batch: Batch) -> Tensor:
         """Return the loss of giving the training rows' mean for every row."""
-        mean = self.mean.expand_as(batch.inputs)
-        if self.loss_name == "cross_entropy":
-            return nn.functional.binary_cross_entropy(mean, batch.inputs, reduction="sum") / len(mean)
-        return 0.5 * (mean - batch.inputs).square().sum() / len(mean)
+        return loss_of_mean(self.mean, batch.inputs, self.loss_name)
 
     def reconstruct(self, inputs: Tensor) -> Tensor:
         """Encode and decode clean rows."""
@@ -208,6 +201,20 @@ class AutoencoderLearner(nn.Module):
             error = (torch.sigmoid(activation) if self.decoder.output == "sigmoid" else activation) - clean
             total = 0.5 * (error.square() if weights is None else weights * error.square()).sum()
         return total / len(clean)
+
+
+def loss_of_mean(mean: Tensor, inputs: Tensor, loss_name: str) -> Tensor:
+    """Return the loss of giving one row, the mean, for every row of inputs; averaged over rows.
+
+    Examples
+    --------
+    >>> float(loss_of_mean(torch.tensor([1.0]), torch.tensor([[1.0], [3.0]]), "squared"))
+    1.0
+    """
+    mean = mean.expand_as(inputs)
+    if loss_name == "cross_entropy":
+        return nn.functional.binary_cross_entropy(mean, inputs, reduction="sum") / len(inputs)
+    return 0.5 * (mean - inputs).square().sum() / len(inputs)
 
 
 def _settle(decoder: DecoderName, loss: LossName, layer: str, facts: FeatureFacts) -> tuple[OutputName, str]:

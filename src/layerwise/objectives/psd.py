@@ -11,9 +11,10 @@ from torch import Generator, Tensor, nn
 
 from ..data.batches import Batch
 from ..errors import NetworkError
-from ..nn.decoder import CONVOLUTIONS, Decoder
-from ..nn.layers import Layer
+from ..nn.decoder import Decoder
+from ..nn.layers import CONVOLUTIONS, Layer
 from ..nn.lista import soft_threshold
+from .autoencoder import loss_of_mean
 from .objective import FeatureFacts
 
 # Power iteration nears the largest eigenvalue of D'D from below; proximal steps that are a little short still converge.
@@ -185,7 +186,7 @@ class DecompositionLearner(nn.Module):
 
     def mean_predictor_loss(self, batch: Batch) -> Tensor:
         """Return half the squared error of giving the training rows' mean for every row."""
-        return 0.5 * (batch.inputs - self.mean).square().sum() / len(batch.inputs)
+        return loss_of_mean(self.mean, batch.inputs, self.loss_name)
 
     def _iterate(self) -> None:
         """Make one power iteration."""

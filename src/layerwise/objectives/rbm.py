@@ -10,13 +10,13 @@ import torch
 from pydantic import ConfigDict, Field, model_validator
 from pydantic.dataclasses import dataclass
 from torch import Generator, Tensor, nn
-from torch.nn.functional import binary_cross_entropy, binary_cross_entropy_with_logits, softplus
+from torch.nn.functional import binary_cross_entropy_with_logits, softplus
 
 from ..data.batches import Batch
 from ..errors import DataError, NetworkError
 from ..nn.decoder import Decoder
 from ..nn.layers import Layer
-from .autoencoder import MEAN_MARGIN
+from .autoencoder import loss_of_mean
 from .objective import FeatureFacts
 
 Count = Annotated[int, Field(ge=1)]
@@ -147,9 +147,7 @@ class RBMLearner(nn.Module):
         self.decoder = Decoder(layer.module, output="sigmoid" if self.binary else "linear", shape=facts.shape)
         mean = facts.mean.to(self.decoder.bias)
         self.register_buffer("mean", mean, persistent=False)
-        with torch.no_grad():
-            own = mean.reshape(len(mean), -1).mean(1)  # one for each feature, or for each channel
-            self.decoder.bias.copy_(torch.logit(own, eps=MEAN_MARGIN) if self.binary else own)
+        self.decoder.start_at(mean)
         start = None
         if settings.estimator == "pcd":
             start = self._draw(mean.cpu().expand(settings.chains, *facts.shape), generator).to(mean)
@@ -229,10 +227,7 @@ class RBMLearner(nn.Module):
 
     def mean_predictor_loss(self, batch: Batch) -> Tensor:
         """Return the loss of giving the training rows' mean for every row."""
-        mean = self.mean.expand_as(batch.inputs)
-        if self.binary:
-            return binary_cross_entropy(mean, batch.inputs, reduction="sum") / len(mean)
-        return 0.5 * (mean - batch.inputs).square().sum() / len(mean)
+        return loss_of_mean(self.mean, batch.inputs, self.loss_name)
 
     def _visible_energy(self, v: Tensor) -> Tensor:
         """Return the part of F that holds b, of each row."""
