@@ -198,19 +198,28 @@ def load_rows(source: Source, *, dtype: torch.dtype = torch.float32, scale: floa
     if scale is not None and not (math.isfinite(scale) and scale > 0):
         raise DataError(f"scale is {scale!r}, expected a number above 0", "leave it out to keep the values as they are")
     rows = torch.empty(source.shape, dtype=dtype)
-    # NumPy has neither bfloat16 nor a quick float16; those go by way of float32.
-    between = np.float64 if dtype is torch.float64 else np.float32
     for start, stop in blocks(source):
         raw = source.read(start, stop)
-        with np.errstate(over="ignore"):  # a value that overflows is reported below, with its place
-            values = np.require(raw, between, ["C", "W"])
         part = rows[start:stop]
-        part.copy_(torch.from_numpy(values))
+        part.copy_(as_tensor(raw, dtype))
         if scale is not None:
             part.div_(scale)
-        if raw.dtype.kind == "f" or dtype is torch.float16:
-            _check_finite(part, raw, start, source.name)
+        check_finite(part, raw, start, source.name)
     return rows
+
+
+def as_tensor(raw: np.ndarray, dtype: torch.dtype) -> torch.Tensor:
+    """Return rows as they were read as a tensor, without a copy where the dtype is the same and may be written to.
+
+    Examples
+    --------
+    >>> as_tensor(np.array([[1, 2]], dtype=np.uint8), torch.float32)
+    tensor([[1., 2.]])
+    """
+    # NumPy has neither bfloat16 nor a quick float16; those go by way of float32.
+    between = np.float64 if dtype is torch.float64 else np.float32
+    with np.errstate(over="ignore"):  # a value that overflows is reported by check_finite, with its place
+        return torch.from_numpy(np.require(raw, between, ["C", "W"])).to(dtype)
 
 
 def blocks(source: Source, size: int = BLOCK_BYTES) -> Iterator[tuple[int, int]]:
@@ -221,7 +230,25 @@ def blocks(source: Source, size: int = BLOCK_BYTES) -> Iterator[tuple[int, int]]
         yield start, min(start + count, source.shape[0])
 
 
-def _check_finite(part: torch.Tensor, raw: np.ndarray, start: int, name: str) -> None:
+def check_finite(part: torch.Tensor, raw: np.ndarray, start: int, name: str) -> None:
+    """Refuse rows that hold anything but finite numbers, once they are in the dtype that is computed in.
+
+    Parameters
+    ----------
+    part, raw : torch.Tensor and numpy.ndarray, shape (n, ...)
+        The rows as they are used, and as they were read.
+    start : int
+        Number of the first of them.
+    name : str
+        What messages call their source.
+
+    Raises
+    ------
+    DataError
+        At the first other value, with its row and column.
+    """
+    if raw.dtype.kind != "f" and part.dtype is not torch.float16:
+        return
     finite = torch.isfinite(part)
     if finite.all():
         return

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -182,10 +182,11 @@ class _Run:
             self._record(training_loss=self._first_loss())
         while self.update < self.total and not (self.patience and self.patience.exhausted(self.update)):
             epoch, start = divmod(self.update, self.batches.per_epoch)
-            for batch in self.batches.epoch(epoch, start):
-                self._one_update(batch)
-                if self.patience and self.patience.exhausted(self.update):
-                    break
+            with closing(self.batches.epoch(epoch, start)) as batches:  # whatever ends it, no thread goes on reading
+                for batch in batches:
+                    self._one_update(batch)
+                    if self.patience and self.patience.exhausted(self.update):
+                        break
 
     def _one_update(self, batch: Any) -> None:
         began = time.perf_counter()
