@@ -200,7 +200,8 @@ def pretrain(
     given = {key: value for key, value in locals().items() if key in names}
     plan = check(PretrainPlan, given, "pretrain")
     seed = seed_of(random_state, run_dir, resume)
-    store, precision = Store(plan.memory_limit), next(network.parameters()).dtype
+    store = Store(plan.memory_limit)
+    precision = next((weight.dtype for weight in network.parameters()), torch.float32)
     rows, classes = _read(inputs, targets, store, precision)
     held_out = None
     if isinstance(validation, float):

@@ -15,7 +15,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..errors import DataError
 from .source import Source, as_tensor, check_finite
 
 # Small enough that a window has blocks from many places, large enough that reading one costs more than finding it.
@@ -139,11 +138,6 @@ class Streamed:
     trusted : bool
         Whether the rows need not be checked: codes that were computed here.
 
-    Raises
-    ------
-    DataError
-        When the file keeps so many rows in one piece that a part of them cannot be read by itself.
-
     Examples
     --------
     >>> from layerwise.data.source import open_source
@@ -229,13 +223,7 @@ class Streamed:
 def _sizes(source: Source, row_bytes: int) -> Span:
     """Return the rows of a block and of a window: blocks are whole pieces of those that the file is kept in."""
     row_bytes = max(1, row_bytes)
-    piece = min(getattr(source, "piece", 1), source.shape[0])
-    if piece > 1 and piece * row_bytes > WINDOW_BYTES:
-        raise DataError(
-            f"{source.name} keeps {piece} rows in one piece, {piece * row_bytes / 2**20:.0f} MiB, expected at most "
-            f"{WINDOW_BYTES / 2**20:.0f} MiB to read it bit by bit",
-            f"write it anew with {max(1, BLOCK_BYTES // row_bytes)} rows a chunk or row group, or raise memory_limit",
-        )
+    piece = max(1, min(getattr(source, "piece", 1), source.shape[0]))
     block = -(-max(1, BLOCK_BYTES // row_bytes) // piece) * piece
     return block, max(2, WINDOW_BYTES // (block * row_bytes)) * block
 

@@ -15,11 +15,13 @@ from ..errors import DataError, nearest
 from .arrays import ArraySource
 from .hdf5 import Hdf5Source, Kind, find_dataset, is_hdf5, split_path
 from .listfile import ListFileSource, is_list_file
+from .npy import NpySource
+from .parquet import SUFFIXES, ParquetSource, open_labels
 
 # Large blocks, because a compressed HDF5 chunk that straddles two of them is unpacked twice.
 BLOCK_BYTES = 64 * 2**20
 
-NOT_YET = (".csv", ".tsv", ".parquet", ".feather", ".arrow", ".npy", ".npz", ".mat", ".pkl", ".pt", ".xlsx")
+NOT_YET = (".csv", ".tsv", ".feather", ".arrow", ".npz", ".mat", ".pkl", ".pt", ".xlsx")
 
 
 @runtime_checkable
@@ -36,6 +38,8 @@ class Source(Protocol):
         Of the rows as stored.
     sparse : bool
         Whether `read` returns sparse rows.
+    piece : int, optional
+        Rows that are stored in one piece (a compressed chunk, a row group), where reading a part costs the whole.
     """
 
     name: str
@@ -54,10 +58,11 @@ def open_source(x: Any, *, name: str | None = None, kind: Kind = "inputs") -> So
     Parameters
     ----------
     x : array-like, torch.Tensor, Source, str or path
-        Rows in memory, shape (N, ...); a source (returned as it is); the path of an HDF5 file; or the path of
-        a list file with one HDF5 path per line. A path may end in ``::data-set`` or ``::group``.
+        Rows in memory or mapped to it, shape (N, ...); a source (returned as it is); the path of an HDF5, ``.npy`` or
+        Parquet file; or the path of a list file with one HDF5 path per line. A path may end in ``::data-set``,
+        ``::group`` or a Parquet file's ``::column``.
     name : str, optional
-        Data set within the file (wins over ``::``). Without one, ``data``, ``inputs``, ``x``, ``images`` ...
+        Data set or column within the file (wins over ``::``). Without one, ``data``, ``inputs``, ``x``, ``images`` ...
         are tried for inputs, ``label``, ``labels``, ``targets``, ``y`` ... for targets, then the only data
         set that fits.
     kind : {"inputs", "targets"}
@@ -93,6 +98,12 @@ def open_source(x: Any, *, name: str | None = None, kind: Kind = "inputs") -> So
 def _open_path(text: str, name: str | None, kind: Kind) -> Source:
     path, own = (Path(text), None) if os.path.exists(text) else _parts(text)
     _check_file(path)
+    if path.suffix.lower() in SUFFIXES:
+        return ParquetSource(path, name or own) if kind == "inputs" else open_labels(path, name or own)
+    if path.suffix.lower() == ".npy":
+        if name or own:
+            raise DataError(f"{path}: {name or own!r} chooses a data set, but a .npy file has one only", "leave it out")
+        return NpySource(path)
     try:
         if is_hdf5(path):
             return Hdf5Source(path, find_dataset(path, name or own, kind))
@@ -101,7 +112,7 @@ def _open_path(text: str, name: str | None, kind: Kind) -> Source:
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"{path} cannot be read: {error}", "check that it is text and that you may read it") from error
     raise DataError(
-        f"{path} is neither an HDF5 file nor a list of HDF5 files",
+        f"{path} is neither an HDF5 file nor a list of HDF5 files, nor does it end in .npy or .parquet",
         "write the rows with h5py, for example file['data'] = inputs; file['label'] = labels",
     )
 
@@ -129,7 +140,7 @@ def _check_file(path: Path) -> None:
         )
     if path.suffix.lower() in NOT_YET:
         raise DataError(
-            f"{path}: {path.suffix} files cannot be read yet in this version, only HDF5 and lists of it",
+            f"{path}: {path.suffix} files cannot be read yet in this version, only HDF5, lists of it, Parquet and .npy",
             "pass the array in Python, or write it with h5py: file['data'] = inputs; file['label'] = labels",
         )
     if path.stat().st_size == 0:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 import tempfile
+import weakref
 from collections.abc import Iterable
 from pathlib import Path
-from typing import IO
 
 import numpy as np
 import torch
@@ -14,7 +14,7 @@ from torch import Tensor
 
 from ..errors import DataError, RunError
 from .arrays import check_block
-from .features import Dense, Features, Streamed, blocks, bytes_of, numpy_of
+from .features import BLOCK_BYTES, WINDOW_BYTES, Dense, Features, Streamed, blocks, bytes_of, numpy_of
 from .source import Source, load_rows
 
 
@@ -75,10 +75,25 @@ class Store:
         return self.keep(blocks(features, features.block), features.shape[0])
 
     def open(self, source: Source, dtype: torch.dtype) -> Features:
-        """Return a source's rows, read into memory where they are within the limit."""
-        if math.prod(source.shape) * dtype.itemsize > self.limit:
-            return Streamed(source, dtype=dtype)
-        return Dense(load_rows(source, dtype=dtype))
+        """Return a source's rows, read into memory where they are within the limit.
+
+        Raises
+        ------
+        DataError
+            When the rows are beyond it, and the file keeps so many in one piece that a part is not read by itself.
+        """
+        if math.prod(source.shape) * dtype.itemsize <= self.limit:
+            return Dense(load_rows(source, dtype=dtype))
+        features = Streamed(source, dtype=dtype)
+        row_bytes = math.prod(source.shape[1:]) * dtype.itemsize
+        if features.block > 1 and features.block * row_bytes > WINDOW_BYTES:
+            raise DataError(
+                f"{source.name} keeps {features.block} rows in one piece, {features.block * row_bytes / 2**20:.0f} "
+                f"MiB, expected at most {WINDOW_BYTES / 2**20:.0f} MiB to read it block by block",
+                f"write it anew with {max(1, BLOCK_BYTES // row_bytes)} rows a chunk or row group, or raise "
+                f"memory_limit to {math.prod(source.shape) * dtype.itemsize / 2**30:.1f} (GiB) or more",
+            )
+        return features
 
 
 class SpilledRows:
@@ -103,11 +118,12 @@ class SpilledRows:
         self.dtype = values.dtype
         self.row_bytes = math.prod(self.shape[1:]) * self.dtype.itemsize
         self.folder = folder or Path(tempfile.gettempdir())
-        self.file: IO[bytes]
         try:
-            self.file = tempfile.TemporaryFile(dir=self.folder, buffering=0)  # noqa: SIM115 - closed when collected
+            # unbuffered: what was written is there for the memory map
+            self.file = tempfile.TemporaryFile(dir=self.folder, buffering=0)  # noqa: SIM115 - open while it is read
         except OSError as error:
             raise self._refused(error) from error
+        weakref.finalize(self, self.file.close)
 
     def append(self, block: Tensor) -> None:
         """Write further rows."""
