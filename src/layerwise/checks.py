@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from .data.batches import RowSet
+from .data.rowset import RowSet
 from .data.spill import Store
 from .errors import DataError, PlanError
 from .nn.cutting import cut

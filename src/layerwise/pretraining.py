@@ -21,11 +21,9 @@ import torch
 from torch import Tensor, nn
 
 from .checks import check_pretraining, classes_of, one_each
-from .data.batches import RowSet, hold_out
-from .data.features import Features
-from .data.source import open_source
+from .data.batches import hold_out
+from .data.rowset import RowSet, open_rows, some_rows
 from .data.spill import Store
-from .data.targets import load_targets
 from .errors import PlanError
 from .nn.cutting import cut
 from .nn.initialization import initialize
@@ -202,18 +200,13 @@ def pretrain(
     seed = seed_of(random_state, run_dir, resume)
     store = Store(plan.memory_limit)
     precision = next((weight.dtype for weight in network.parameters()), torch.float32)
-    rows, classes = _read(inputs, targets, store, precision)
-    held_out = None
-    if isinstance(validation, float):
-        kept, held = hold_out(len(rows), validation, Randomness(seed).child("validation"))
-        rows, held_out = (_settled(rows.select(part), store) for part in (kept, held))
-    elif validation is not None:
-        held_out, _ = _read(*_validation_rows(validation), store, precision, classes)
+    rows, held_out = _rows(inputs, targets, validation, store, precision, Randomness(seed).child("validation"))
     device = pick_device(device)
     check_pretraining(network, plan, rows, held_out)
     folder = None
     if run_dir is not None:
-        folder = RunFolder.open(run_dir, resume, identity_of(plan, seed, *_parts(rows), *_parts(held_out)), seed)
+        identity = identity_of(plan, seed, *rows.parts, *(held_out.parts if held_out else ()))
+        folder = RunFolder.open(run_dir, resume, identity, seed)
         folder.write_environment(matmul_route(), processor()[1])
         start_alike(network, folder)
     around = Surroundings("pretrain", Randomness(seed), folder, with_printing(callbacks, verbose))
@@ -222,21 +215,17 @@ def pretrain(
     return result
 
 
-def _read(inputs: Any, targets: Any, store: Store, precision: torch.dtype, classes: Any = None) -> tuple[RowSet, Any]:
-    rows = store.open(open_source(inputs), precision)
-    if targets is None:
-        return RowSet(rows), None
-    codes, classes = load_targets(open_source(targets, kind="targets"), rows.shape[0], classes=classes)
-    return RowSet(rows, codes), classes
-
-
-def _settled(rows: RowSet, store: Store) -> RowSet:
-    """Bring rows into memory where they, being but some of those that were opened, are within the limit."""
-    return replace(rows, inputs=store.settle(rows.inputs))
-
-
-def _parts(rows: RowSet | None) -> list[Features | Tensor]:
-    return [] if rows is None else [part for part in (rows.inputs, rows.targets) if part is not None]
+def _rows(
+    inputs: Any, targets: Any, validation: Any, store: Store, precision: torch.dtype, randomness: Randomness
+) -> tuple[RowSet, RowSet | None]:
+    """Return the rows to train on and those held out, of the same or given beside them."""
+    rows, classes = open_rows(inputs, targets, store, precision)
+    if validation is None:
+        return rows, None
+    if isinstance(validation, float):
+        kept, held = hold_out(len(rows), validation, randomness)
+        return some_rows(rows, kept, store), some_rows(rows, held, store)
+    return rows, open_rows(*_validation_rows(validation), store, precision, classes)[0]
 
 
 def _validation_rows(validation: Any) -> tuple[Any, Any]:
@@ -305,7 +294,7 @@ def _given(layer: Layer, rows: RowSet, objective: Objective, store: Store) -> Ro
     if objective.needs_targets:
         assert rows.targets is not None
         labelled = rows.targets >= 0
-        rows = _settled(replace(rows, raw=None).select(labelled.nonzero().squeeze(1).cpu()), store)
+        rows = some_rows(replace(rows, raw=None), labelled.nonzero().squeeze(1).cpu(), store)
         return replace(rows, inputs=prepare_all(layer, rows.inputs, store))
     return RowSet(prepare_all(layer, rows.inputs, store), None, rows.raw)
 

@@ -16,8 +16,9 @@ import torch
 from pyarrow import parquet
 
 from layerwise.data import features as module
-from layerwise.data.batches import Batches, RowSet
+from layerwise.data.batches import Batches
 from layerwise.data.features import Dense, Features, Streamed, blocks
+from layerwise.data.rowset import RowSet
 from layerwise.data.source import open_source
 from layerwise.errors import DataError
 from layerwise.randomness import Randomness

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from layerwise import Autoencoder, DenoisingAutoencoder, Masking, RankingLayer, SupervisedLayer
-from layerwise.data.batches import RowSet
 from layerwise.data.features import Dense
+from layerwise.data.rowset import RowSet
 from layerwise.nn.layers import Layer
 from layerwise.objectives.objective import FeatureFacts, Objective
 from layerwise.plan import PretrainPlan

@@ -11,8 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ..data.batches import RowSet
 from ..data.features import as_features
+from ..data.rowset import RowSet
 from ..errors import NetworkError, PlanError
 from ..finetuning import finetune_network, predict_outputs
 from ..nn.initialization import initialize_output_bias

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Generator, Iterator
 from contextlib import closing
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
@@ -13,7 +12,7 @@ from torch import Tensor
 
 from ..errors import DataError, PlanError
 from ..randomness import Randomness
-from .features import Features, Held, as_features, blocks
+from .features import Features, Held, as_features
 from .order import Window, read_ahead, windows
 
 
@@ -33,47 +32,6 @@ class Batch(NamedTuple):
     inputs: Tensor
     targets: Tensor | None = None
     raw: Tensor | None = None
-
-
-@dataclass(frozen=True)
-class RowSet:
-    """All rows of a stage with what belongs to them: what batches are dealt from.
-
-    Attributes
-    ----------
-    inputs : Features, shape (N, ...)
-        What the learner is fed.
-    targets : Tensor of int64, shape (N,), or None
-        Class of each row, in memory always.
-    raw : Features, shape (N, ...), or None
-        The same rows as the lowest layer is fed them, where noise is put on those.
-    """
-
-    inputs: Features
-    targets: Tensor | None = None
-    raw: Features | None = None
-
-    def __len__(self) -> int:
-        return self.inputs.shape[0]
-
-    def select(self, rows: Tensor) -> RowSet:
-        """Return some of the rows, by number in ascending order, with all that belongs to them."""
-        targets = None if self.targets is None else self.targets[rows.to(self.targets.device)]
-        return RowSet(self.inputs.select(rows), targets, None if self.raw is None else self.raw.select(rows))
-
-    def blocks(self, size: int, most: int | None = None) -> Iterator[Batch]:
-        """Yield the first `most` rows (None: all) in their order, `size` or fewer at a time; without ``raw``.
-
-        Examples
-        --------
-        >>> rows = RowSet(as_features(torch.zeros(5, 1)), torch.arange(5))
-        >>> [block.targets.tolist() for block in rows.blocks(2, 3)]
-        [[0, 1], [2]]
-        """
-        start = 0
-        for inputs in blocks(self.inputs, size, most):
-            yield Batch(inputs, None if self.targets is None else self.targets[start : start + len(inputs)])
-            start += len(inputs)
 
 
 class Batches:

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 
-from ..data.batches import Batches, RowSet
+from ..data.batches import Batches
 from ..data.features import bytes_of
+from ..data.rowset import RowSet
 from ..nn.modes import evaluation
 from ..objectives.objective import LayerLearner
 from ..plan import TrainingPlan
