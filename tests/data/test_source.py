@@ -226,7 +226,7 @@ class TestFiles:
         with pytest.raises(DataError, match="HDF5 file cannot be read"):
             load_rows(source)
 
-    @pytest.mark.parametrize("suffix", [".csv", ".parquet", ".npz"])
+    @pytest.mark.parametrize("suffix", [".csv", ".feather", ".npz"])
     def test_formats_of_later_versions(self, tmp_path, suffix):
         (tmp_path / f"rows{suffix}").write_text("1,2\n")
         with pytest.raises(DataError, match=rf"\{suffix} files cannot be read yet in this version"):
