@@ -25,7 +25,7 @@ class Masking:
     Parameters
     ----------
     rate : float
-        Probability that an element is set to zero, in [0, 1].
+        Probability that an element is set to zero, in [0, 1]; rounded to a multiple of :math:`2^{-16}`.
 
     References
     ----------
@@ -47,7 +47,7 @@ class Masking:
 
     def corrupt(self, inputs: Tensor, generator: Generator) -> tuple[Tensor, Tensor]:
         """Return a corrupted copy, and which elements the noise chose (an element that was 0 already among them)."""
-        chosen = _uniform(inputs, generator) < self.rate
+        chosen = _draws(inputs, generator) < _below(self.rate)
         return inputs * ~chosen, chosen
 
 
@@ -96,7 +96,7 @@ class SaltAndPepper:
     Parameters
     ----------
     rate : float
-        Probability that an element is replaced, in [0, 1].
+        Probability that an element is replaced, in [0, 1]; rounded to a multiple of :math:`2^{-16}`.
 
     References
     ----------
@@ -118,14 +118,24 @@ class SaltAndPepper:
 
     def corrupt(self, inputs: Tensor, generator: Generator) -> tuple[Tensor, Tensor]:
         """Return a corrupted copy, and which elements the noise chose (whatever they were before)."""
-        draw = _uniform(inputs, generator)
-        noisy = torch.where(draw < self.rate, torch.ones_like(inputs), inputs)
-        return torch.where(draw < self.rate / 2, torch.zeros_like(inputs), noisy), draw < self.rate
+        draws = _draws(inputs, generator)
+        chosen, pepper = draws < _below(self.rate), draws < _below(self.rate / 2)
+        noisy = torch.where(chosen, torch.ones_like(inputs), inputs)
+        return torch.where(pepper, torch.zeros_like(inputs), noisy), chosen
 
 
 Corruption = Annotated[Masking | GaussianNoise | SaltAndPepper, Field(discriminator="kind")]
 
 
-def _uniform(inputs: Tensor, generator: Generator) -> Tensor:
-    # float32 whatever the inputs' precision: the mask then does not depend on it
-    return torch.rand(inputs.shape, generator=generator, device=generator.device).to(inputs.device)
+def _draws(inputs: Tensor, generator: Generator) -> Tensor:
+    """Draw a whole number from -2^15 up to 2^15, exclusive, for each element; four come of one draw of 64 bits."""
+    count = inputs.numel()
+    words = torch.empty(-(-count // 4), dtype=torch.int64, device=generator.device)
+    words.random_(-(2**63), None, generator=generator)  # without its bounds random_ leaves the sign bit at 0
+    return words.view(torch.int16)[:count].view(inputs.shape).to(inputs.device)
+
+
+def _below(rate: float) -> Tensor:
+    """Return what a draw is below with this probability, which is rounded to a multiple of 2^-16."""
+    # of a wider type than the draws, as rate 1 needs a bound above all of them
+    return torch.tensor([round(rate * 2**16) - 2**15], dtype=torch.int32)

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Protocol
+from typing import ClassVar, Protocol, runtime_checkable
 
 import torch
 from torch import Generator, Tensor
 
 from ..data.batches import Batch
+from ..nn.chain import Products
 from ..nn.decoder import Decoder
 from ..nn.layers import Layer
 
@@ -107,6 +109,37 @@ class LayerLearner(Learner, Protocol):
 
     def mean_predictor_loss(self, batch: Batch) -> Tensor:
         """Return the loss of the best prediction that does not look at the row, in the unit of `clean_loss`."""
+
+
+@dataclass(frozen=True)
+class Factors:
+    r"""A loss and the gradient of it, not multiplied out.
+
+    Attributes
+    ----------
+    loss : Tensor
+        Of the batch, detached.
+    products : dict of Parameter to list of (Tensor, Tensor)
+        The gradient of a parameter is ``scale`` times the sum of :math:`A^\top B` over its pairs, B being a vector
+        for a vector. Parameters that are not trained are left out.
+    scale : float
+        What all products have in common, 1 / rows.
+    """
+
+    loss: Tensor
+    products: Products
+    scale: float
+
+
+@runtime_checkable
+class HasFactors(Protocol):
+    """A learner that can state its gradient as factors, from which a step updates the weights without autograd."""
+
+    def factored(self, shape: Sequence[int]) -> bool:
+        """Say whether `factors` holds for this learner and rows of this shape."""
+
+    def factors(self, batch: Batch, generator: Generator) -> Factors:
+        """Return the loss that `loss` gives for the same draws, and the factors of its gradient."""
 
 
 class Objective(Protocol):
