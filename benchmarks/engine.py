@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import itertools
+import math
 import time
 from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
 from typing import Any
 
 from torch import Tensor, nn
 
 from layerwise.data.batches import Batches
 from layerwise.plan import TrainingPlan
+from layerwise.pretraining import pretrain
 from layerwise.randomness import Randomness
 from layerwise.training.device import exact_float32
 from layerwise.training.loop import Fitting, Progress, fit
@@ -44,6 +48,60 @@ class Clock:
         """Between the first record and the last."""
         assert self.began is not None
         return self.ended - self.began
+
+
+class Enough(Exception):
+    """Raised by a callback to end a pre-training after so many updates."""
+
+
+@dataclass
+class Stop:
+    """A callback that times so many updates of one stage, then ends the whole pre-training.
+
+    Attributes
+    ----------
+    updates : int
+        How many; a record falls on the last of them.
+    at_start : callable
+        Called once before the first update, untimed.
+    loss : float
+        Mean training loss since the record before the last.
+    """
+
+    updates: int
+    at_start: Callable[[], None] = lambda: None
+    clock: Clock = field(default_factory=Clock)
+    loss: float = math.nan
+
+    def __call__(self, progress: Progress) -> None:
+        """Note the time, and end at the last update."""
+        if progress.update == 0:
+            self.at_start()
+        if progress.record is None:
+            return
+        self.clock(progress)
+        self.loss = progress.record["training_loss"]
+        if progress.update >= self.updates:
+            raise Enough
+
+
+def pretrain_timed(
+    network: nn.Module, inputs: Any, updates: int, at_start: Callable[[], None] = lambda: None, **settings: Any
+) -> Stop:
+    """Pre-train a network's first layer for so many updates, a multiple of four, by the package's own door.
+
+    Returns
+    -------
+    Stop
+        ``.clock.seconds``, and ``.loss`` as the mean over the last quarter of the updates.
+    """
+    stop = Stop(updates, at_start)
+    with suppress(Enough):
+        pretrain(
+            network, inputs, batch_size=BATCH, random_state=0, device="cpu", summary_every=updates // 4,
+            callbacks=[stop], **settings,
+        )  # fmt: skip
+    return stop
 
 
 class Portions:

@@ -38,11 +38,12 @@ UPDATES, ROUNDS = 10 * EPOCHS, 6  # 1,000 rows
 
 @dataclass(frozen=True)
 class Recomputed:
-    """Batches of the lowest rows, taken up through the frozen layers one batch at a time."""
+    """Batches of the lowest rows, taken up through the frozen layers one batch at a time; ``inputs`` is a sample."""
 
     batches: Batches
     below: Sequence[Layer]
     layer: Layer
+    inputs: Tensor
 
     @property
     def per_epoch(self) -> int:
@@ -69,14 +70,14 @@ def stage(layers: Sequence[Layer], rows: Tensor, judged: Tensor, once: bool, tol
     *below, layer = copy.deepcopy(list(layers))
     with exact_float32():
         features = codes(below[:-1], rows)  # what the stage before was given, which a greedy run still holds
-        facts, tested = FeatureFacts.of(codes(below, rows)), codes(below, judged)
-    learner = DenoisingAutoencoder().build(layer, facts, torch.Generator())
+        given, tested = codes(below, rows), codes(below, judged)
+    learner = DenoisingAutoencoder().build(layer, FeatureFacts.of(given), torch.Generator())
     plan, turns = PretrainPlan(batch_size=BATCH), itertools.count()
 
     def updates(count: int) -> float:
         used, randomness = count // EPOCHS * BATCH, Randomness(0, next(turns))
         if not once:
-            recomputed = Recomputed(Batches(rows[:used], None, BATCH, randomness), below, layer)
+            recomputed = Recomputed(Batches(rows[:used], None, BATCH, randomness), below, layer, given[:BATCH])
             return fit_timed(learner, recomputed, plan, randomness)
         found: list[Tensor] = []
         with exact_float32():

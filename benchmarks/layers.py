@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 from torch import Tensor, nn
 
@@ -95,13 +97,15 @@ def compare(
     plan = PretrainPlan(epochs=1, batch_size=BATCH)
     sides = [
         ours("float32", rows, judged, units, plan),
+        ours("bfloat16", rows, judged, units, plan.model_copy(update={"precision": "bfloat16"})),
         autograd(rows, judged, units),
         products(rows.shape[1], units),
     ]
-    single, loader, five = interleave(sides, updates, rounds, told)
+    single, half, loader, five = interleave(sides, updates, rounds, told)
     return [
         compared("DAE layer 784-1000, float32", single, loader, Bar(2.2, 3.0)),
         compared("the same", single, five, Bar(1.4, 1.15, most=True)),
+        compared("DAE layer 784-1000, bfloat16", half, replace(loader, name=f"{loader.name}, float32"), Bar(3.8, 5.0)),
     ]
 
 

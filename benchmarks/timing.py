@@ -68,20 +68,21 @@ class Timed:
         Of the side.
     seconds : tuple of float
         Seconds an update, one number for each round.
-    updates : int
-        Updates made in all, those of the warm-up among them.
     loss : float or None
-        After these updates.
+        After all updates; each side has made as many.
     """
 
     name: str
     seconds: tuple[float, ...]
-    updates: int
     loss: float | None = None
 
 
 def interleave(
-    sides: Sequence[Side], updates: int, rounds: int, told: Callable[[str], None] = lambda line: None
+    sides: Sequence[Side],
+    updates: int,
+    rounds: int,
+    told: Callable[[str], None] = lambda line: None,
+    warm_up: bool = True,
 ) -> list[Timed]:
     """Time sides in turn, each round in another order.
 
@@ -90,10 +91,11 @@ def interleave(
     sides : sequence of Side
         What is compared.
     updates, rounds : int
-        Each side makes that many updates in each of the rounds, and once more before them, untimed. After `SECONDS`
-        there are fewer rounds, `FEWEST` or more.
+        Each side makes that many updates in each of the rounds. After `SECONDS` there are fewer, `FEWEST` or more.
     told : callable
         Is given a line after each round.
+    warm_up : bool
+        Whether there is a round before them that is not timed; sides that start a process each time gain nothing by it.
 
     Returns
     -------
@@ -101,7 +103,7 @@ def interleave(
         In the order of the sides.
     """
     began = time.perf_counter()
-    for side in sides:
+    for side in sides if warm_up else ():
         side.updates(updates)
     seconds: dict[str, list[float]] = {side.name: [] for side in sides}
     for number in range(rounds):
@@ -112,11 +114,7 @@ def interleave(
             seconds[side.name].append(side.updates(updates) / updates)
         last = ", ".join(f"{name} {1e3 * times[-1]:.2f}" for name, times in seconds.items())
         told(f"round {number + 1} of {rounds}: {last} ms")
-    return [_timed(side, seconds[side.name], updates) for side in sides]
-
-
-def _timed(side: Side, seconds: Sequence[float], updates: int) -> Timed:
-    return Timed(side.name, tuple(seconds), updates * (len(seconds) + 1), side.loss() if side.loss else None)
+    return [Timed(side.name, tuple(seconds[side.name]), side.loss() if side.loss else None) for side in sides]
 
 
 def ratio(over: Timed, under: Timed) -> Spread:
@@ -124,7 +122,7 @@ def ratio(over: Timed, under: Timed) -> Spread:
 
     Examples
     --------
-    >>> ratio(Timed("slow", (2.0, 6.0, 3.0), 3), Timed("fast", (1.0, 2.0, 1.0), 3)).median
+    >>> ratio(Timed("slow", (2.0, 6.0, 3.0)), Timed("fast", (1.0, 2.0, 1.0))).median
     3.0
     """
     return Spread.of(a / b for a, b in zip(over.seconds, under.seconds, strict=True))
@@ -133,7 +131,7 @@ def ratio(over: Timed, under: Timed) -> Spread:
 def together(name: str, *parts: Timed) -> Timed:
     """Return the times of several pieces of work as those of one, with the last one's loss."""
     seconds = tuple(sum(times) / len(parts) for times in zip(*(part.seconds for part in parts), strict=True))
-    return Timed(name, seconds, sum(part.updates for part in parts), parts[-1].loss)
+    return Timed(name, seconds, parts[-1].loss)
 
 
 def stopwatch(work: Callable[[], object]) -> float:
