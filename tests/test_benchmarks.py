@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
+from pathlib import Path
 
+import h5py
 import pytest
 import torch
 
-from benchmarks import boltzmann, finetuning, greedy, layers, timing
+from benchmarks import boltzmann, finetuning, greedy, layers, sparse_rows, streaming, timing
+from benchmarks.engine import pretrain_timed
 from benchmarks.report import HEADINGS, Bar, Line, compared, page, table, unmeasured
 from benchmarks.timing import Side, Spread, Timed, interleave, ratio, together
+from layerwise.nn.networks import build_network
+from layerwise.objectives import DenoisingAutoencoder
+from layerwise.plan import PretrainPlan
+from layerwise.randomness import Randomness
 
 
 @pytest.fixture(autouse=True)
@@ -123,3 +131,41 @@ def test_fine_tuning() -> None:
 def test_both_ways_to_get_a_stage_its_features_train_the_same_layer() -> None:
     both, _ = greedy.compare(rows(200), rows()[:200], (8, 7, 6), updates=greedy.EPOCHS, rounds=1)
     agree([both], 1e-4)
+
+
+def test_a_pre_training_is_timed_and_ended_after_its_updates() -> None:
+    started: list[str] = []
+    network = build_network(12, (8,), 2, randomness=Randomness(0))
+    stop = pretrain_timed(network, rows(), 8, lambda: started.append("once"), learning_rate=0.05, epochs=3)
+    assert started == ["once"]
+    assert 0 < stop.clock.seconds < 60 and math.isfinite(stop.loss)
+
+
+def test_the_streamed_file_holds_every_row_and_what_linux_says_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "rows.h5"
+    streaming.write_rows(path, 45, rows(20))
+    with h5py.File(path) as file:
+        found = torch.from_numpy(file["data"][:])
+    assert found.shape == (45, 12)
+    assert torch.allclose(found, rows(20).repeat(3, 1)[:45], atol=0.1)
+    assert not torch.equal(found[:20], found[20:40])
+    streaming.drop_cache(path)
+    assert streaming.proc("self", "status", "RssAnon") > 10_000
+    assert streaming.proc("self", "status", "NoSuchLine") == streaming.proc(2**22 + 1, "status", "RssAnon") == 0
+
+
+@pytest.mark.skipif("memory_limit" not in PretrainPlan.model_fields, reason="pretrain does not stream yet")
+def test_streaming(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(streaming, "STREAMED", 0.001)
+    path = tmp_path / "rows.h5"
+    streaming.write_rows(path, 2000, rows(2000, 784))
+    speed, memory = streaming.compare(path, 0.006, updates=8, rounds=1)
+    agree([speed], 0.05)
+    assert memory.ratio is not None and 50 < memory.ratio.median < 1000
+
+
+@pytest.mark.skipif(not hasattr(DenoisingAutoencoder(), "reconstruction"), reason="pretrain takes no sparse rows yet")
+def test_sparse_rows() -> None:
+    (wide,) = sparse_rows.compare_widths((1000, 2000), 6, updates=8, rounds=1)
+    assert wide.ratio is not None and wide.ratio.median > 0
+    agree(sparse_rows.compare_reconstructions(1000, 6, updates=8, rounds=1), 0.2)
