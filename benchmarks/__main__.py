@@ -19,9 +19,8 @@ PARTS = {
     "layers": layers, "boltzmann": boltzmann, "finetuning": finetuning, "greedy": greedy,
     "streaming": streaming, "sparse_rows": sparse_rows,
 }  # fmt: skip
-DEFAULT = [
-    name for name in PARTS if name not in ("streaming", "sparse_rows")
-]  # until `pretrain` takes memory_limit and sparse rows
+BY_NAME = ("streaming", "sparse_rows")  # until `pretrain` takes memory_limit and sparse rows
+DEFAULT = [name for name in PARTS if name not in BY_NAME]
 
 
 def main() -> None:
@@ -39,8 +38,8 @@ def main() -> None:
         found = PARTS[name].measure(lambda line: console.print(f"  {line}", highlight=False))
         console.print(table(found))
         lines += found
-    seconds = time.perf_counter() - began
-    write_text(chosen.out, page(lines, seconds, (load, os.getloadavg()[0])))
+        seconds = time.perf_counter() - began
+        write_text(chosen.out, page(lines, seconds, (load, os.getloadavg()[0])))
     console.print(table(lines))
     console.print(f"{seconds / 60:.1f} minutes; written to {chosen.out}")
 

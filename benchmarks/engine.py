@@ -6,7 +6,6 @@ import itertools
 import math
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -94,14 +93,21 @@ def pretrain_timed(
     -------
     Stop
         ``.clock.seconds``, and ``.loss`` as the mean over the last quarter of the updates.
+
+    Raises
+    ------
+    ValueError
+        When the rows and epochs are over before that.
     """
     stop = Stop(updates, at_start)
-    with suppress(Enough):
+    try:
         pretrain(
             network, inputs, batch_size=BATCH, random_state=0, device="cpu", summary_every=updates // 4,
             callbacks=[stop], **settings,
         )  # fmt: skip
-    return stop
+    except Enough:
+        return stop
+    raise ValueError(f"there are too few rows for {updates} updates")
 
 
 class Portions:

@@ -18,7 +18,7 @@ from .timing import Spread, Timed, ratio
 
 PEERS = ("learnergy", "scikit-learn")
 PACKAGES = ("layerwise", "torch", "numpy", "scipy", "h5py", *PEERS)
-HEADINGS = ("row", "against", "ours", "theirs", "ratio", "bar", "aim", "", "loss, ours", "loss, theirs")
+HEADINGS = ("row", "against", "ours", "theirs", "ratio", "bar", "aim", "outcome", "loss, ours", "loss, theirs")
 
 
 @dataclass(frozen=True)
@@ -90,7 +90,7 @@ def milliseconds(timed: Timed) -> str:
 
 def table(lines: Sequence[Line]) -> Table:
     """Return the table for the terminal: what RESULTS.md says, without the quartiles of the times."""
-    found = Table("row", "against", "ms", "ratio", "bar", "", "loss")
+    found = Table("row", "against", "ms", "ratio", "bar", "outcome", "loss")
     for line in lines:
         row, against, ours, theirs, ratio, bar, _, verdict, *losses = line.cells()
         times = " / ".join(cell.split(" (")[0] for cell in (ours, theirs) if cell)

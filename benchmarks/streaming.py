@@ -56,10 +56,10 @@ def drop_cache(path: Path) -> None:
         os.close(file)
 
 
-def proc(pid: int | str, file: str, name: str) -> int:
-    """Return the number after a name in a file of ``/proc``; 0 once the process is gone."""
+def proc(file: str, name: str) -> int:
+    """Return the number after a name in a file of ``/proc``; 0 where there is none, or the process is gone."""
     try:
-        text = Path(f"/proc/{pid}/{file}").read_text()
+        text = (Path("/proc") / file).read_text()
     except OSError:
         return 0
     return next((int(line.split()[1]) for line in text.splitlines() if line.startswith(f"{name}:")), 0)
@@ -74,14 +74,14 @@ def train(path: Path, updates: int, limit: float) -> dict[str, float]:
         nonlocal before
         if streamed:
             drop_cache(path)
-        before = proc("self", "io", "read_bytes")
+        before = proc("self/io", "read_bytes")
 
     network = build_network(784, (1000,), 10, randomness=Randomness(0))
     stop = pretrain_timed(network, path, updates, at_start, learning_rate=RATE, epochs=1, memory_limit=limit)
     return {
         "seconds": stop.clock.seconds,
         "loss": stop.loss,
-        "bytes": proc("self", "io", "read_bytes") - before,
+        "bytes": proc("self/io", "read_bytes") - before,
     }
 
 
@@ -98,7 +98,7 @@ class Trained:
         with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
             most = 0
             while process.poll() is None:
-                most = max(most, proc(process.pid, "status", "RssAnon"))
+                most = max(most, proc(f"{process.pid}/status", "RssAnon"))
                 time.sleep(0.02)
             assert process.stdout is not None
             said = process.stdout.read()
@@ -134,7 +134,7 @@ def compare(path: Path, gigabytes: float, updates: int, rounds: int, told: Told 
 def measure(told: Told) -> list[Line]:
     """Write the file, time, delete it."""
     folder = Path(os.environ.get("TMPDIR", tempfile.gettempdir()))
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_AVPHYS_PAGES")
+    memory = proc("meminfo", "MemAvailable") * 1024
     if not hasattr(os, "posix_fadvise") or memory < 3 * BYTES or shutil.disk_usage(folder).free < 1.5 * BYTES:
         why = f"needs Linux, {3 * BYTES / 1e9:.0f} GB of free memory, and {1.5 * BYTES / 1e9:.0f} GB in {folder}"
         return [unmeasured("HDF5 of 4 GB, streamed", "the same rows in memory", Bar(0.8, 0.95), why)]

@@ -139,6 +139,8 @@ def test_a_pre_training_is_timed_and_ended_after_its_updates() -> None:
     stop = pretrain_timed(network, rows(), 8, lambda: started.append("once"), learning_rate=0.05, epochs=3)
     assert started == ["once"]
     assert 0 < stop.clock.seconds < 60 and math.isfinite(stop.loss)
+    with pytest.raises(ValueError, match="too few rows for 12 updates"):
+        pretrain_timed(network, rows(), 12, learning_rate=0.05, epochs=1)
 
 
 def test_the_streamed_file_holds_every_row_and_what_linux_says_is_read(tmp_path: Path) -> None:
@@ -150,8 +152,8 @@ def test_the_streamed_file_holds_every_row_and_what_linux_says_is_read(tmp_path:
     assert torch.allclose(found, rows(20).repeat(3, 1)[:45], atol=0.1)
     assert not torch.equal(found[:20], found[20:40])
     streaming.drop_cache(path)
-    assert streaming.proc("self", "status", "RssAnon") > 10_000
-    assert streaming.proc("self", "status", "NoSuchLine") == streaming.proc(2**22 + 1, "status", "RssAnon") == 0
+    assert streaming.proc("self/status", "RssAnon") > 10_000
+    assert streaming.proc("self/status", "NoSuchLine") == streaming.proc("no-such-process/status", "RssAnon") == 0
 
 
 @pytest.mark.skipif("memory_limit" not in PretrainPlan.model_fields, reason="pretrain does not stream yet")
