@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -105,9 +105,9 @@ def backward(chain: Sequence[Any], kept: Sequence[Any], gradient: Tensor) -> Pro
     for number in range(len(chain) - 1, lowest - 1, -1):
         module, held = chain[number], kept[number]
         if isinstance(module, nn.Linear):
-            if module.weight.requires_grad:
-                products[module.weight] = [(gradient, held)]
-            bias: Any = module.bias
+            weight, bias = cast(tuple[nn.Parameter, nn.Parameter | None], (module.weight, module.bias))
+            if weight.requires_grad:
+                products[weight] = [(gradient, held)]
             if bias is not None and bias.requires_grad:
                 products[bias] = [row_sum(gradient)]
             gradient = down(gradient, module.weight) if number > lowest else gradient
