@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import ClassVar, Protocol
+from typing import Any, ClassVar, Protocol
 
 import torch
 from torch import Generator, Tensor
@@ -28,6 +28,8 @@ class FeatureFacts:
         Mean of each element over rows, in the shape of one row: (features,) or (channels, height, width); float64.
     classes : int
         Number of classes of the targets; 0 when there are none.
+    sparse : bool
+        Whether the rows are sparse.
     """
 
     rows: int
@@ -35,6 +37,7 @@ class FeatureFacts:
     maximum: float
     mean: Tensor
     classes: int = 0
+    sparse: bool = False
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -107,6 +110,26 @@ class LayerLearner(Learner, Protocol):
 
     def mean_predictor_loss(self, batch: Batch) -> Tensor:
         """Return the loss of the best prediction that does not look at the row, in the unit of `clean_loss`."""
+
+
+@dataclass(frozen=True)
+class Factors:
+    r"""A loss and the gradient of it, not multiplied out.
+
+    Attributes
+    ----------
+    loss : Tensor
+        Of the batch, detached.
+    products : dict of Parameter to list of (Tensor, Tensor)
+        The gradient of a parameter is ``scale`` times the sum of :math:`A^\top B` over its pairs, B a vector for
+        a vector. Parameters that are not trained are left out.
+    scale : float
+        What all products have in common, 1 / rows.
+    """
+
+    loss: Tensor
+    products: dict[Any, list[tuple[Tensor, Tensor]]]
+    scale: float
 
 
 class Objective(Protocol):
