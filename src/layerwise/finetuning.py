@@ -24,7 +24,7 @@ from .randomness import Randomness
 from .recipe import check
 from .runs.folder import RunFolder, identity_of, seed_of
 from .runs.start import start_alike
-from .settings import EarlyStopping, Schedule
+from .settings import EarlyStopping, Precision, Schedule
 from .training.device import exact_float32, matmul_route, moved, pick_device, processor
 from .training.loop import Callback, Fitted, Surroundings, Validate, fit
 from .training.verbose import with_printing
@@ -85,6 +85,7 @@ def finetune(
     summary_every: int | None = DEFAULTS.summary_every,
     validate_every: int | None = DEFAULTS.validate_every,
     checkpoint_every: int | None = DEFAULTS.checkpoint_every,
+    precision: Precision | None = DEFAULTS.precision,
     device: str | torch.device = "auto",
     random_state: int | None = None,
     run_dir: str | Path | None = None,
@@ -116,7 +117,8 @@ bias_rate, fan_in_scaling
         Held-out labelled rows, or the fraction of the labelled rows to hold out.
     early_stopping : EarlyStopping or None
         Needs ``validation``; the best parameters are kept.
-    summary_every, validate_every, checkpoint_every, device, random_state, run_dir, resume, callbacks, verbose
+    summary_every, validate_every, checkpoint_every, precision, device, random_state, run_dir, resume, callbacks, \
+verbose
         As in `layerwise.pretrain`.
 
     Returns

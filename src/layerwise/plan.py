@@ -26,6 +26,7 @@ from .settings import (
     NotNegative,
     OnValidation,
     Positive,
+    Precision,
     Rate,
     Schedule,
     Staged,
@@ -72,6 +73,7 @@ class TrainingPlan(Table):
     summary_every: Count | None = None
     validate_every: Count | None = None
     checkpoint_every: Count | None = None
+    precision: Precision | None = None
 
     @field_validator("optimizer")
     @classmethod

@@ -35,7 +35,7 @@ from .randomness import Randomness
 from .recipe import check
 from .runs.folder import RunFolder, identity_of, seed_of
 from .runs.start import start_alike
-from .settings import EarlyStopping, Schedule
+from .settings import EarlyStopping, Precision, Schedule
 from .stack import Stack, encode, prepare
 from .training.device import exact_float32, matmul_route, moved, pick_device, processor
 from .training.loop import Callback, Surroundings
@@ -96,6 +96,7 @@ def pretrain(
     summary_every: int | None = DEFAULTS.summary_every,
     validate_every: int | None = DEFAULTS.validate_every,
     checkpoint_every: int | None = DEFAULTS.checkpoint_every,
+    precision: Precision | None = DEFAULTS.precision,
     device: str | torch.device = "auto",
     random_state: int | None = None,
     run_dir: str | Path | None = None,
@@ -153,6 +154,9 @@ def pretrain(
         Needs ``validation``; the best parameters are kept.
     summary_every, validate_every, checkpoint_every : int or None
         In updates; None: once an epoch, and a checkpoint every 30 seconds.
+    precision : {"bfloat16"} or None
+        Of the matrix products of an update; None: the network's own type. The weights stay float32 either way, and so
+        does everything that is measured.
     device : str or torch.device
         "auto": the GPU when there is one.
     random_state : int or None

@@ -11,6 +11,7 @@ Positive = Annotated[float, Field(gt=0.0, allow_inf_nan=False)]
 NotNegative = Annotated[float, Field(ge=0.0, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=1)]
 Rate = Annotated[float, Field(ge=0.0, lt=1.0)]
+Precision = Literal["bfloat16"]
 Fraction = Annotated[float, Field(gt=0.0, le=1.0)]
 
 

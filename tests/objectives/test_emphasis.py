@@ -46,9 +46,18 @@ def sigmoid(values):
     return 1 / (1 + np.exp(-values))
 
 
+def draws_of(shape):
+    """Return uniform numbers, multiples of 2^-16: the four quarters of each word that the generator gives."""
+    count = int(np.prod(shape))
+    words = torch.empty((count + 3) // 4, dtype=torch.int64)
+    words.random_(-(2**63), None, generator=torch.Generator().manual_seed(9))
+    quarters = words.numpy().view(np.int16)[:count].reshape(shape)
+    return (quarters.astype(float) + 2**15) / 2**16
+
+
 def by_numpy(learner, noise, rows, loss, decoder, weights):
     """Return the loss with weight alpha where the draw chose an element and beta elsewhere."""
-    draw = torch.rand(rows.shape, generator=torch.Generator().manual_seed(9)).numpy()
+    draw = draws_of(rows.shape)
     chosen = draw < noise.rate
     noisy = np.where(chosen, 0.0, rows)
     if isinstance(noise, SaltAndPepper):
@@ -90,7 +99,7 @@ def test_a_masked_zero_counts_as_corrupted():
     """Rows of zeros: the mask changes none of them, yet its elements alone have the weight of the corrupted."""
     rows = np.zeros((ROWS, FEATURES))
     noise = Masking(0.4)
-    chosen = torch.rand(rows.shape, generator=torch.Generator().manual_seed(9)).numpy() < 0.4
+    chosen = draws_of(rows.shape) < 0.4
     learner = learner_of(rows, noise, "squared", "linear", (1.0, 0.0))
     back = learner.reconstruct(torch.from_numpy(rows)).detach().numpy()
     expected = 0.5 * (back[chosen] ** 2).sum() / ROWS

@@ -17,8 +17,8 @@ from ..plan import TrainingPlan
 from ..pretraining import reach
 from ..randomness import Randomness
 from ..stack import encode, prepare
-from ..training.device import exact_float32, pick_device
-from ..training.step import AutogradStep
+from ..training.device import arithmetic, exact_float32, pick_device
+from ..training.step import step_for
 from .arms import Arm, draw_network, pretraining_rows
 from .budgets import FOLDS, HOLD_OUT, ONE_HOLD_OUT_FROM
 from .experiment import Experiment
@@ -116,7 +116,7 @@ def _measure_layers(
 
 def _seconds(learner: torch.nn.Module, batches: Batches, plan: TrainingPlan) -> float:
     """Return the seconds of the fastest of some updates of size zero; what else the machine does only adds to it."""
-    step = AutogradStep(learner, plan)
+    step = step_for(learner, plan, batches.inputs.shape[1:])
     step.set_learning_rate(0.0)
     device = next(learner.parameters()).device
     generator = torch.Generator(device=device).manual_seed(0)
@@ -125,6 +125,7 @@ def _seconds(learner: torch.nn.Module, batches: Batches, plan: TrainingPlan) -> 
         for number in range(WARM + TIMED):
             batch = next(batches.epoch(number))
             began = time.perf_counter()
-            float(step(batch, generator))
+            with arithmetic(plan.precision, device):
+                float(step(batch, generator))
             taken.append(time.perf_counter() - began)
     return min(taken[WARM:])

@@ -28,7 +28,7 @@ class Masking:
     Parameters
     ----------
     rate : float
-        Probability that an element is set to zero, in [0, 1].
+        Probability that an element is set to zero, in [0, 1]; rounded to a multiple of :math:`2^{-16}`.
 
     References
     ----------
@@ -52,12 +52,12 @@ class Masking:
 
     def corrupt(self, inputs: Tensor, generator: Generator) -> tuple[Tensor, Tensor]:
         """Return a corrupted copy, and which elements the noise chose (an element that was 0 already among them)."""
-        chosen = _uniform(_dense(inputs, "a choice of elements, zeros included,"), generator) < self.rate
+        chosen = _draws(_dense(inputs, "a choice of elements, zeros included,"), generator) < _below(self.rate)
         return inputs * ~chosen, chosen
 
     def _drop(self, inputs: Tensor, generator: Generator) -> Tensor:
         """Mask sparse rows: a zero stays one, so that only stored elements need a draw."""
-        kept = _uniform(inputs.values(), generator) >= self.rate
+        kept = _draws(inputs.values(), generator) >= _below(self.rate)
         pointers = nn.functional.pad(kept.cumsum(0), (1, 0)).index_select(0, inputs.crow_indices())
         return csr_tensor(pointers, inputs.col_indices()[kept], inputs.values()[kept], inputs.shape)
 
@@ -93,9 +93,8 @@ class GaussianNoise:
 
     def corrupt(self, inputs: Tensor, generator: Generator) -> tuple[Tensor, Tensor]:
         """Return a corrupted copy, and which elements the noise chose: all of them."""
-        noise = torch.randn(
-            _dense(inputs, "Gaussian noise").shape, generator=generator, dtype=inputs.dtype, device=generator.device
-        )
+        shape = _dense(inputs, "Gaussian noise").shape
+        noise = torch.randn(shape, generator=generator, dtype=inputs.dtype, device=generator.device)
         noisy = inputs.add(noise.to(inputs.device), alpha=self.std)
         return noisy, torch.ones_like(inputs, dtype=torch.bool)
 
@@ -109,7 +108,7 @@ class SaltAndPepper:
     Parameters
     ----------
     rate : float
-        Probability that an element is replaced, in [0, 1].
+        Probability that an element is replaced, in [0, 1]; rounded to a multiple of :math:`2^{-16}`.
 
     References
     ----------
@@ -131,9 +130,10 @@ class SaltAndPepper:
 
     def corrupt(self, inputs: Tensor, generator: Generator) -> tuple[Tensor, Tensor]:
         """Return a corrupted copy, and which elements the noise chose (whatever they were before)."""
-        draw = _uniform(_dense(inputs, "salt-and-pepper noise"), generator)
-        noisy = torch.where(draw < self.rate, torch.ones_like(inputs), inputs)
-        return torch.where(draw < self.rate / 2, torch.zeros_like(inputs), noisy), draw < self.rate
+        draws = _draws(_dense(inputs, "salt-and-pepper noise"), generator)
+        chosen, pepper = draws < _below(self.rate), draws < _below(self.rate / 2)
+        noisy = torch.where(chosen, torch.ones_like(inputs), inputs)
+        return torch.where(pepper, torch.zeros_like(inputs), noisy), chosen
 
 
 Corruption = Annotated[Masking | GaussianNoise | SaltAndPepper, Field(discriminator="kind")]
@@ -145,6 +145,15 @@ def _dense(inputs: Tensor, what: str) -> Tensor:
     return inputs
 
 
-def _uniform(inputs: Tensor, generator: Generator) -> Tensor:
-    # float32 whatever the inputs' precision: the mask then does not depend on it
-    return torch.rand(inputs.shape, generator=generator, device=generator.device).to(inputs.device)
+def _draws(inputs: Tensor, generator: Generator) -> Tensor:
+    """Draw a whole number from -2^15 up to 2^15, exclusive, for each element; four come of one draw of 64 bits."""
+    count = inputs.numel()
+    words = torch.empty(-(-count // 4), dtype=torch.int64, device=generator.device)
+    words.random_(-(2**63), None, generator=generator)  # without its bounds random_ leaves the sign bit at 0
+    return words.view(torch.int16)[:count].view(inputs.shape).to(inputs.device)
+
+
+def _below(rate: float) -> Tensor:
+    """Return what a draw is below with this probability, which is rounded to a multiple of 2^-16."""
+    # of a wider type than the draws, as rate 1 needs a bound above all of them
+    return torch.tensor([round(rate * 2**16) - 2**15], dtype=torch.int32)

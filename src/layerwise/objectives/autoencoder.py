@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import ClassVar, Literal, Protocol
 
 import torch
@@ -13,10 +13,12 @@ from torch import Generator, Tensor, nn
 from ..data.batches import Batch
 from ..data.sparse import dense, dense_parts
 from ..errors import DataError, PlanError
+from ..nn.chain import Products, activate, activation_of, row_sum, through
 from ..nn.corruption import Corruption
 from ..nn.decoder import Decoder, OutputName, TiedGradient
 from ..nn.layers import Layer
-from .objective import FeatureFacts
+from ..nn.products import down, up
+from .objective import Factors, FeatureFacts
 from .penalties import Penalty
 
 LossName = Literal["auto", "squared", "cross_entropy"]
@@ -143,6 +145,7 @@ class AutoencoderLearner(nn.Module):
         self.layer = layer
         self.penalties, self.corruption, self.emphasis = penalties, corruption, emphasis
         self.below: Callable[[Tensor], Tensor] | None = None
+        self._room: tuple[Tensor, Tensor] | None = None
         output, self.loss_name = _settle(settings.decoder, settings.loss, layer.name, facts)
         self.decoder = Decoder(
             layer.module, tied=settings.tied, gradient=settings.tied_gradient, output=output, shape=facts.shape
@@ -162,6 +165,54 @@ class AutoencoderLearner(nn.Module):
         for penalty in self.penalties:
             loss = loss + penalty(self.layer, noisy, codes, generator)
         return loss
+
+    def factored(self, shape: Sequence[int]) -> bool:
+        """Say whether `factors` holds: a dense layer with one activation, no penalties."""
+        return not self.penalties and activation_of(self.layer.module, self.layer.after) is not None
+
+    def factors(self, batch: Batch, generator: Generator) -> Factors:
+        """Return the loss, and the factors of its gradient by W, W of the decoder, b and c."""
+        clean, module, decoder = dense(batch.inputs), self.layer.module, self.decoder
+        noisy, weights = self._corrupted(batch, generator)
+        activation = activation_of(module, self.layer.after)
+        assert activation is not None
+        back = module.weight if decoder.weight is None else decoder.weight
+        # [h; dh] over [dz; x]: with tied weights both parts of W's gradient are one product
+        rows = len(clean)
+        above, below = self._stacked(rows)
+        below[rows:] = dense(noisy)
+        codes = activate(activation, up(below[rows:], module.weight, module.bias, out=above[:rows]))
+        output = down(codes, back, decoder.bias)
+        loss = self._loss(output, clean, weights)
+        by_output = self._by_activation(output, clean, weights, out=below[:rows])
+        by_code = through(activation, up(by_output, back, out=above[rows:]), codes)
+        products: Products = {}
+        if decoder.weight is not None:
+            products[decoder.weight] = [(codes, by_output)]
+        both = decoder.weight is None and decoder.gradient == "full"
+        products[module.weight] = [(above, below) if both else (by_code, below[rows:])]
+        products[decoder.bias] = [row_sum(by_output)]
+        if module.bias is not None:
+            products[module.bias] = [row_sum(by_code)]
+        trained = {parameter: pairs for parameter, pairs in products.items() if parameter.requires_grad}
+        return Factors(loss, trained, 1 / rows)
+
+    def _stacked(self, rows: int) -> tuple[Tensor, Tensor]:
+        """Return room for the factors of both uses of W, kept from update to update."""
+        weight = self.layer.module.weight
+        if self._room is None or len(self._room[0]) != 2 * rows or self._room[0].device != weight.device:
+            self._room = weight.new_empty(2 * rows, len(weight)), weight.new_empty(2 * rows, weight.shape[1])
+        return self._room
+
+    def _by_activation(self, output: Tensor, clean: Tensor, weights: Tensor | None, out: Tensor) -> Tensor:
+        """Return the gradient of the loss, summed over rows, by the decoder's activation; changes the activation."""
+        if self.decoder.output == "sigmoid":
+            output.sigmoid_()
+        torch.sub(output, clean, out=out)
+        if weights is not None:
+            out.mul_(weights)
+        squashed = self.decoder.output == "sigmoid" and self.loss_name == "squared"
+        return through(nn.Sigmoid, out, output) if squashed else out
 
     def _corrupted(self, batch: Batch, generator: Generator) -> tuple[Tensor, Tensor | None]:
         """Return the encoder's input, and the weight of each element of the loss."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -9,8 +10,10 @@ from torch import Generator, Tensor, nn
 
 from ..data.batches import Batch
 from ..errors import NetworkError
+from ..nn.chain import backward, chain_of, forward, takes
 from ..nn.modes import evaluation
 from ..nn.networks import dense_modules
+from .objective import Factors
 from .ranking import OutputLoss, RankingLoss, margin_losses, rank_weights
 
 
@@ -39,6 +42,7 @@ class Classifier(nn.Module):
     def __init__(self, network: nn.Module, loss: OutputLoss = "cross_entropy") -> None:
         super().__init__()
         self.network = network
+        self._chain = chain_of(network)
         self.ranking = loss if isinstance(loss, RankingLoss) else None
         self.weights: Tensor | None
         self.register_buffer("weights", None, persistent=False)
@@ -61,6 +65,20 @@ class Classifier(nn.Module):
         if head.bias is not None:
             scores = scores + head.bias[labels]
         return margin_losses(scores[:, 0], scores[:, 1:], self.ranking.margin, self.weights).mean()
+
+    def factored(self, shape: Sequence[int]) -> bool:
+        """Say whether `factors` holds: cross-entropy of a multi-layer perceptron."""
+        return self.ranking is None and self._chain is not None and takes(self._chain, shape)
+
+    def factors(self, batch: Batch, generator: Generator) -> Factors:
+        """Return the loss and the factors of its gradient by every weight and bias that is trained."""
+        assert self._chain is not None and batch.targets is not None
+        outputs, kept = forward(self._chain, batch.inputs)
+        log_probability = outputs.log_softmax(1)
+        loss = nn.functional.nll_loss(log_probability, batch.targets)
+        by_output = log_probability.exp_()
+        by_output[torch.arange(len(by_output), device=by_output.device), batch.targets] -= 1.0
+        return Factors(loss, backward(self._chain, kept, by_output), 1 / len(by_output))
 
     def after_update(self) -> None:
         """Nothing to project."""

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Protocol
+from typing import ClassVar, Protocol, runtime_checkable
 
 import torch
 from torch import Generator, Tensor
 
 from ..data.batches import Batch
+from ..nn.chain import Products
 from ..nn.decoder import Decoder
 from ..nn.layers import Layer
 
@@ -121,15 +123,26 @@ class Factors:
     loss : Tensor
         Of the batch, detached.
     products : dict of Parameter to list of (Tensor, Tensor)
-        The gradient of a parameter is ``scale`` times the sum of :math:`A^\top B` over its pairs, B a vector for
-        a vector. Parameters that are not trained are left out.
+        The gradient of a parameter is ``scale`` times the sum of :math:`A^\top B` over its pairs, B being a vector
+        for a vector; a factor may be sparse rows (CSR). Parameters that are not trained are left out.
     scale : float
         What all products have in common, 1 / rows.
     """
 
     loss: Tensor
-    products: dict[Any, list[tuple[Tensor, Tensor]]]
+    products: Products
     scale: float
+
+
+@runtime_checkable
+class HasFactors(Protocol):
+    """A learner that can state its gradient as factors, from which a step updates the weights without autograd."""
+
+    def factored(self, shape: Sequence[int]) -> bool:
+        """Say whether `factors` holds for this learner and rows of this shape."""
+
+    def factors(self, batch: Batch, generator: Generator) -> Factors:
+        """Return the loss that `loss` gives for the same draws, and the factors of its gradient."""
 
 
 class Objective(Protocol):

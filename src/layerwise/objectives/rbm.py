@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import KW_ONLY
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -14,10 +15,12 @@ from torch.nn.functional import binary_cross_entropy_with_logits, softplus
 
 from ..data.batches import Batch
 from ..errors import DataError, NetworkError
+from ..nn.chain import activation_of, row_sum
 from ..nn.decoder import Decoder
 from ..nn.layers import Layer
+from ..nn.products import down, up
 from .autoencoder import loss_of_mean
-from .objective import FeatureFacts
+from .objective import Factors, FeatureFacts
 
 Count = Annotated[int, Field(ge=1)]
 
@@ -166,9 +169,7 @@ class RBMLearner(nn.Module):
         """Return the visible units (rows, features ...) after k updates of all hidden, then all visible units."""
         with torch.no_grad():
             for _ in range(k):
-                probability = self.hidden_mean(v)
-                hidden = (_uniform(probability, generator) < probability).to(v)
-                v = self._draw(self.decoder(hidden), generator)
+                v = self._draw(self.decoder(_fire(self.layer.module(v), generator)), generator)
         return v
 
     def unit_loss(self, v: Tensor, units: Tensor) -> Tensor:
@@ -206,6 +207,36 @@ class RBMLearner(nn.Module):
         self._moved = self.gibbs(v if self.fantasies is None else self.fantasies, generator, self.settings.k)
         moved = _model_average(self._visible_energy(self._moved)) - self._hidden_terms(self._moved).mean()
         return self.free_energy(v).mean() - moved
+
+    def factored(self, shape: Sequence[int]) -> bool:
+        """Say whether `factors` holds: contrastive divergence, persistent or not, of a dense layer."""
+        dense = activation_of(self.layer.module, self.layer.after) is nn.Sigmoid
+        return dense and self.settings.estimator in ("cd", "pcd")
+
+    def factors(self, batch: Batch, generator: Generator) -> Factors:
+        r"""Return the loss and the factors of its gradient: for W the mean of :math:`h_k v_k^\top - h_0 v_0^\top`."""
+        v, module, b = batch.inputs, self.layer.module, self.decoder.bias
+        rows = len(v)
+        start = v if self.fantasies is None else self.fantasies
+        given = activation = up(start, module.weight, module.bias)
+        moved = start
+        for _ in range(self.settings.k):
+            mean = down(_fire(activation, generator), module.weight, b)
+            moved = self._draw(mean.sigmoid_() if self.binary else mean, generator)
+            activation = up(moved, module.weight, module.bias)
+        if self.fantasies is not None:
+            given = up(v, module.weight, module.bias)
+        self._moved = moved
+        data = self._visible_energy(v).mean() - softplus(given).sum(1).mean()
+        model = self._visible_energy(moved).mean() - softplus(activation).sum(1).mean()
+        # both phases as one product: those of the data with a minus, those of the model as if they were as many rows
+        share = rows / len(moved)
+        above = torch.cat([given.sigmoid_().neg_(), activation.sigmoid_().mul_(share)])
+        below = torch.cat([v, moved])
+        signs = torch.cat([v.new_full((rows,), -1.0), v.new_full((len(moved),), share)])
+        products = {module.weight: [(above, below)], module.bias: [row_sum(above)], b: [(below, signs)]}
+        trained = {parameter: pairs for parameter, pairs in products.items() if parameter.requires_grad}
+        return Factors(data - model, trained, 1 / rows)
 
     def after_update(self) -> None:
         """Let the chains of "pcd" go on from where the last loss moved them."""
@@ -275,6 +306,12 @@ def _check(settings: RBM, layer: Layer, facts: FeatureFacts) -> None:
             "expected [0, 1] for Bernoulli visible units",
             "scale the inputs to [0, 1], or standardise them and set visible to gaussian",
         )
+
+
+def _fire(activation: Tensor, generator: Generator) -> Tensor:
+    """Draw the states of the hidden units."""
+    probability = torch.sigmoid(activation)
+    return (_uniform(probability, generator) < probability).to(probability)
 
 
 def _uniform(like: Tensor, generator: Generator) -> Tensor:

@@ -18,6 +18,8 @@ import torch
 from torch import nn
 
 from ..errors import PlanError
+from ..nn.products import lowered
+from ..settings import Precision
 
 Route = Literal["default", "onednn"]
 
@@ -89,14 +91,43 @@ def exact_float32() -> Iterator[Route]:
     if route == "default":
         yield route
         return
-    backend: Any = torch.backends.mkldnn
-    matmul = backend.matmul
-    before = matmul.fp32_precision
-    matmul.fp32_precision = "bf16"
-    try:
+    with _bfloat16_allowed("matmul"):
         yield route
+
+
+@contextmanager
+def arithmetic(precision: Precision | None, device: torch.device) -> Iterator[None]:
+    """Make products in a low precision inside the block; weights and everything else keep theirs.
+
+    On a processor with AMX tiles, oneDNN takes float32 factors, rounds them to bfloat16 and sums in float32: nothing
+    has to be converted here. Elsewhere the factors are converted (`layerwise.nn.products.lowered`).
+    """
+    if precision is None:
+        yield
+    elif device.type == "cpu" and _has_amx():
+        with _bfloat16_allowed("matmul", "conv"):
+            yield
+    else:
+        with lowered(torch.bfloat16):
+            yield
+
+
+def _has_amx() -> bool:
+    return "amx_bf16" in processor()[2] and torch.backends.mkldnn.is_available()
+
+
+@contextmanager
+def _bfloat16_allowed(*kinds: str) -> Iterator[None]:
+    """Let oneDNN take float32 factors for bfloat16, which it uses where the processor has AMX; put it back after."""
+    parts = [getattr(torch.backends.mkldnn, kind) for kind in kinds]
+    before = [part.fp32_precision for part in parts]
+    for part in parts:
+        part.fp32_precision = "bf16"
+    try:
+        yield
     finally:
-        matmul.fp32_precision = before
+        for part, found in zip(parts, before, strict=True):
+            part.fp32_precision = found
 
 
 @contextmanager

@@ -24,8 +24,9 @@ from ..randomness import Randomness
 from ..runs.checkpoint import Checkpoint, Saved
 from ..runs.folder import RunFolder
 from ..runs.history import History
+from .device import arithmetic
 from .schedules import Scheduled
-from .step import AutogradStep, Step
+from .step import Step, step_for
 from .stopping import Patience
 
 CHECKPOINT_SECONDS = 30.0  # a checkpoint of the default network takes about 0.05 s: well under 1 % of the time
@@ -151,7 +152,7 @@ class _Run:
         self.total = plan.epochs * batches.per_epoch
         self.rate = Scheduled(plan.schedule, learning_rate, self.total)
         self.momentum = Scheduled(plan.momentum_schedule, plan.momentum, self.total)
-        self.step: Step = AutogradStep(learner, plan)
+        self.step: Step = step_for(learner, plan, batches.inputs.shape[1:])
         self.device = next(learner.parameters()).device
         self.generator = torch.Generator(device=self.device)
         self.seed = fitting.randomness.seed("updates")
@@ -193,7 +194,8 @@ class _Run:
         self.step.set_learning_rate(self.rate.at(self.update))
         if self.momentum.schedule:
             self.step.set_momentum(self.momentum.at(self.update))
-        loss = float(self.step(batch, self.generator))
+        with arithmetic(self.plan.precision, self.device):
+            loss = float(self.step(batch, self.generator))
         self.update += 1
         rows = len(batch.inputs)
         self.loss_sum += loss * rows

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
 import torch
@@ -11,7 +11,11 @@ from torch import Generator, Tensor, nn
 
 from ..data.batches import Batch
 from ..nn.layers import LEARNED
+from ..nn.products import add_product, mixed_precision
+from ..objectives.objective import Factors, HasFactors
 from ..plan import TrainingPlan, optimizer_class, takes_momentum
+
+Pairs = Sequence[tuple[Tensor, Tensor]]
 
 
 class Step(Protocol):
@@ -81,15 +85,23 @@ class AutogradStep:
     def __call__(self, batch: Batch, generator: Generator) -> Tensor:
         """Make one update; return the loss before it, detached."""
         self.optimizer.zero_grad(set_to_none=True)
-        loss: Tensor = self.learner.loss(batch, generator)  # type: ignore[operator]
+        with mixed_precision(batch.inputs.device):
+            loss: Tensor = self.learner.loss(batch, generator)  # type: ignore[operator]
         loss.backward()
+        self._finish()
+        return loss.detach()
+
+    def _finish(self) -> None:
+        """Change the weights by the gradients that stand with the parameters."""
         with torch.no_grad():
             self._change_gradients()
         self.optimizer.step()
+        self._project()
+
+    def _project(self) -> None:
         with torch.no_grad():
             self._constrain()
         self.learner.after_update()  # type: ignore[operator]
-        return loss.detach()
 
     def _change_gradients(self) -> None:
         if self.plan.clip_norm is not None:
@@ -137,6 +149,81 @@ class AutogradStep:
             # counters stay where the optimiser made them; moments live with their parameter
             place = value.to(parameter.device) if value.shape == parameter.shape else value
             self.optimizer.state[parameter][key] = place.clone()
+
+
+class AnalyticStep(AutogradStep):
+    r"""Updates from the factors in which a learner states its gradient, with the same result as `AutogradStep`.
+
+    .. math:: W \leftarrow (1 - \epsilon \lambda_2) W - \epsilon s \sum A^\top B
+
+    Plain descent changes the weights as the products are made: no gradient is stored and no pass of an optimiser
+    follows. With momentum the velocity takes the gradient's place. What needs the gradient itself, other optimisers,
+    ``l1`` and ``clip_norm``, is given it.
+
+    Parameters
+    ----------
+    learner : nn.Module
+        A learner that has factors (`HasFactors`).
+    plan : TrainingPlan
+        Names the optimiser and its settings.
+    """
+
+    def __init__(self, learner: nn.Module, plan: TrainingPlan) -> None:
+        super().__init__(learner, plan)
+        self._direct = isinstance(self.optimizer, torch.optim.SGD) and not plan.l1 and plan.clip_norm is None
+
+    @torch.no_grad()
+    def __call__(self, batch: Batch, generator: Generator) -> Tensor:
+        """Make one update; return the loss before it, detached."""
+        factors: Factors = self.learner.factors(batch, generator)  # type: ignore[operator]
+        if self._direct:
+            for group in self.optimizer.param_groups:
+                for parameter in group["params"]:
+                    if parameter in factors.products:
+                        self._change(parameter, factors.products[parameter], factors.scale, group)
+            self._project()
+            return factors.loss
+        for parameter in self._parameters.values():
+            parameter.grad = None
+        for parameter, pairs in factors.products.items():
+            parameter.grad = torch.empty_like(parameter)
+            _sum(parameter.grad, pairs, factors.scale, beta=0.0)
+        self._finish()
+        return factors.loss
+
+    def _change(self, parameter: nn.Parameter, pairs: Pairs, scale: float, group: Mapping[str, Any]) -> None:
+        rate, momentum, decay = group["lr"], group["momentum"], group["weight_decay"]
+        if momentum == 0.0:
+            _sum(parameter, pairs, -rate * scale, beta=1.0 - rate * decay)
+            return
+        state = self.optimizer.state[parameter]
+        velocity = state.get("momentum_buffer")
+        if velocity is None:
+            velocity = state["momentum_buffer"] = torch.zeros_like(parameter)
+        _sum(velocity, pairs, scale, beta=momentum)
+        if decay:
+            velocity.add_(parameter, alpha=decay)
+        parameter.add_(velocity, alpha=-rate)
+
+
+def _sum(into: Tensor, pairs: Pairs, alpha: float, beta: float) -> None:
+    """Add to a tensor alpha times the sum of A.T @ B, after it was multiplied by beta."""
+    for number, (left, right) in enumerate(pairs):
+        add_product(into, left, right, alpha, 1.0 if number else beta)
+
+
+def step_for(learner: nn.Module, plan: TrainingPlan, shape: Sequence[int]) -> AutogradStep:
+    """Return the fastest step for a learner and rows of this shape: analytic where it has factors, else by autograd.
+
+    Examples
+    --------
+    >>> from layerwise.objectives.classification import Classifier
+    >>> plan = TrainingPlan(epochs=1, batch_size=10)
+    >>> type(step_for(Classifier(nn.Linear(3, 2)), plan, (3,))).__name__
+    'AnalyticStep'
+    """
+    analytic = isinstance(learner, HasFactors) and learner.factored(shape)
+    return (AnalyticStep if analytic else AutogradStep)(learner, plan)
 
 
 def fan_ins(learner: nn.Module) -> dict[nn.Parameter, int]:
