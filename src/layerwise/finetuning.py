@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from .data.batches import Batches, hold_out
+from .data.features import Streamed
 from .data.source import load_rows, open_source
 from .data.targets import load_targets
 from .errors import DataError, NetworkError, PlanError, nearest
@@ -143,9 +144,7 @@ verbose
     given = {key: value for key, value in locals().items() if key in names}
     plan = check(FinetunePlan, given, "finetune")
     seed = seed_of(random_state, run_dir, resume)
-    rows = load_rows(open_source(inputs))
-    codes, classes = load_targets(open_source(targets, kind="targets"), len(rows))
-    rows, codes = rows[codes >= 0], codes[codes >= 0]
+    rows, codes, classes = _labelled(inputs, targets)
     held_out = None
     if isinstance(validation, float):
         kept, held = hold_out(len(rows), validation, Randomness(seed).child("validation"))
@@ -171,9 +170,18 @@ def _given_rows(validation: Any, classes: Any) -> tuple[Tensor, Tensor]:
             f"validation is {type(validation).__name__}, expected a fraction or (inputs, targets)",
             "set validation=0.1, or give held-out rows with their labels",
         )
-    rows = load_rows(open_source(validation[0]))
-    codes, _ = load_targets(open_source(validation[1], kind="targets"), len(rows), classes=classes)
-    return rows[codes >= 0], codes[codes >= 0]
+    rows, codes, _ = _labelled(validation[0], validation[1], classes)
+    return rows, codes
+
+
+def _labelled(inputs: Any, targets: Any, classes: Any = None) -> tuple[Tensor, Tensor, Any]:
+    """Return the rows that have a label, their codes and the classes; no other rows are kept in memory."""
+    source = open_source(inputs)
+    codes, classes = load_targets(open_source(targets, kind="targets"), source.shape[0], classes=classes)
+    chosen = (codes >= 0).nonzero().squeeze(1)
+    some = len(chosen) < len(codes)
+    rows = Streamed(source).select(chosen).read(0, len(chosen)) if some else load_rows(source)
+    return rows, codes[chosen], classes
 
 
 def finetune_network(

@@ -123,6 +123,8 @@ class PretrainPlan(TrainingPlan):
     batch_size: Count = 100
     learning_rate: Literal["auto"] | Positive | tuple[Positive, ...] = Field("auto", validate_default=True)
     initializer: InitializerName | None = None
+    # fixed rather than a share of the machine's memory, so that results do not depend on the machine
+    memory_limit: Positive = 2.0
 
     @field_validator("learning_rate")
     @classmethod

@@ -11,9 +11,8 @@
 from __future__ import annotations
 
 import copy
-import logging
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -21,22 +20,24 @@ from typing import TYPE_CHECKING, Any, Literal
 import torch
 from torch import Tensor, nn
 
-from .data.batches import Batch, hold_out
-from .data.source import load_rows, open_source
-from .data.targets import load_targets
-from .errors import DataError, PlanError
+from .checks import check_pretraining, classes_of, one_each
+from .data.batches import hold_out
+from .data.rowset import RowSet, open_rows, some_rows
+from .data.spill import Store
+from .errors import PlanError
 from .nn.cutting import cut
 from .nn.initialization import initialize
 from .nn.layers import Layer
 from .nn.modes import modes_kept
 from .objectives.objective import FeatureFacts, Objective
+from .origins import log_origins, origins
 from .plan import PretrainPlan
 from .randomness import Randomness
 from .recipe import check
 from .runs.folder import RunFolder, identity_of, seed_of
 from .runs.start import start_alike
 from .settings import EarlyStopping, Precision, Schedule
-from .stack import Stack, encode, prepare
+from .stack import Stack, encode_all, prepare_all
 from .training.device import exact_float32, matmul_route, moved, pick_device, processor
 from .training.loop import Callback, Surroundings
 from .training.stage import Stage, train_stage
@@ -45,7 +46,6 @@ from .training.verbose import with_printing
 if TYPE_CHECKING:
     from .training.stage import TrainedLayer
 
-logger = logging.getLogger("layerwise")
 DEFAULTS = PretrainPlan()
 
 
@@ -91,6 +91,7 @@ def pretrain(
     bias_rate: float = DEFAULTS.bias_rate,
     fan_in_scaling: bool = DEFAULTS.fan_in_scaling,
     initializer: str | None = DEFAULTS.initializer,
+    memory_limit: float = DEFAULTS.memory_limit,
     validation: Any = None,
     early_stopping: EarlyStopping | None = DEFAULTS.early_stopping,
     summary_every: int | None = DEFAULTS.summary_every,
@@ -148,6 +149,11 @@ def pretrain(
         Each neuron's rate is divided by the square root of its number of inputs; needs a number as ``learning_rate``.
     initializer : str or None
         Draws new weights for the layers first; None keeps those found.
+    memory_limit : float
+        In GiB. Rows that take more in the network's dtype are never all in memory: they are read from where they are,
+        in blocks of about 4 MiB taken in random order, and shuffled within 128 MiB of blocks at a time. Codes that take
+        more go to a file, in ``run_dir`` or the temporary folder, that is gone when they are no longer needed. The same
+        rule for files and arrays; the rows' order depends on the limit, never on the machine.
     validation : float, array, tensor, path or Source, or (inputs, targets)
         Held-out rows, or the fraction of the rows to hold out.
     early_stopping : EarlyStopping or None
@@ -196,18 +202,15 @@ def pretrain(
     given = {key: value for key, value in locals().items() if key in names}
     plan = check(PretrainPlan, given, "pretrain")
     seed = seed_of(random_state, run_dir, resume)
-    rows, classes = _read(inputs, targets)
-    held_out = None
-    if isinstance(validation, float):
-        kept, held = hold_out(len(rows.inputs), validation, Randomness(seed).child("validation"))
-        rows, held_out = rows.at(kept), rows.at(held)
-    elif validation is not None:
-        held_out, _ = _read(*_validation_rows(validation), classes)
+    store = Store(plan.memory_limit)
+    dtype = next((weight.dtype for weight in network.parameters()), torch.float32)
+    rows, held_out = _rows(inputs, targets, validation, store, dtype, Randomness(seed).child("validation"))
     device = pick_device(device)
     check_pretraining(network, plan, rows, held_out)
     folder = None
     if run_dir is not None:
-        folder = RunFolder.open(run_dir, resume, identity_of(plan, seed, *rows, *(held_out or ())), seed)
+        identity = identity_of(plan, seed, *rows.parts, *(held_out.parts if held_out else ()))
+        folder = RunFolder.open(run_dir, resume, identity, seed)
         folder.write_environment(matmul_route(), processor()[1])
         start_alike(network, folder)
     around = Surroundings("pretrain", Randomness(seed), folder, with_printing(callbacks, verbose))
@@ -216,12 +219,17 @@ def pretrain(
     return result
 
 
-def _read(inputs: Any, targets: Any, classes: Any = None) -> tuple[Batch, Any]:
-    rows = load_rows(open_source(inputs))
-    if targets is None:
-        return Batch(rows), None
-    codes, classes = load_targets(open_source(targets, kind="targets"), len(rows), classes=classes)
-    return Batch(rows, codes), classes
+def _rows(
+    inputs: Any, targets: Any, validation: Any, store: Store, precision: torch.dtype, randomness: Randomness
+) -> tuple[RowSet, RowSet | None]:
+    """Return the rows to train on and those held out, of the same or given beside them."""
+    rows, classes = open_rows(inputs, targets, store, precision)
+    if validation is None:
+        return rows, None
+    if isinstance(validation, float):
+        kept, held = hold_out(len(rows), validation, randomness)
+        return some_rows(rows, kept, store), some_rows(rows, held, store)
+    return rows, open_rows(*_validation_rows(validation), store, precision, classes)[0]
 
 
 def _validation_rows(validation: Any) -> tuple[Any, Any]:
@@ -237,26 +245,27 @@ def _validation_rows(validation: Any) -> tuple[Any, Any]:
 
 def pretrain_layers(
     network: nn.Module,
-    rows: Batch,
+    rows: RowSet,
     plan: PretrainPlan,
     around: Surroundings,
     device: str | torch.device = "auto",
-    held_out: Batch | None = None,
+    held_out: RowSet | None = None,
 ) -> PretrainResult:
     """Run the greedy procedure of a checked plan; `pretrain` is the door to it.
 
     ``rows`` are all rows, with the class of each (-1: none) where an objective needs targets.
     """
     layers = cut(network, plan.layers, plan.activation)
-    objectives = _one_each(plan.objective, layers, "objectives")
-    rates = _one_each(plan.learning_rate, layers, "learning rates")
-    classes = _classes(rows, held_out)
+    objectives = one_each(plan.objective, layers, "objectives")
+    rates = one_each(plan.learning_rate, layers, "learning rates")
+    classes = classes_of(rows, held_out)
+    store = Store(plan.memory_limit, around.folder.path if around.folder else None)
     history: list[Stage] = []
     learners: list[TrainedLayer] = []
     with modes_kept(network), moved(network, pick_device(device)) as place, exact_float32():
         features = [_placed(part, place, plan, next(network.parameters()).dtype) for part in (rows, held_out) if part]
         for number, (layer, objective, rate) in enumerate(zip(layers, objectives, rates, strict=True), 1):
-            given = [_given(layer, part, objective) for part in features]
+            given = [_given(layer, part, objective, store) for part in features]
             if plan.initializer:
                 initialize(layer.module, plan.initializer, around.randomness.generator("weights", number))
             layer.onward.requires_grad_(False)  # normalisation there is no part of what is trained
@@ -271,26 +280,27 @@ def pretrain_layers(
                 break
             history.append(stage)
             learners.append(learner)
-            features = [part._replace(inputs=encode(layer, part.inputs)) for part in features]
+            features = [replace(part, inputs=encode_all(layer, part.inputs, store)) for part in features]
     for learner in learners:
         learner.to(next(network.parameters()).device)
     stack = Stack([learner.layer for learner in learners], [learner.decoder for learner in learners])
     return PretrainResult(history, stack, origins(network, stack.layers))
 
 
-def _placed(rows: Batch, place: torch.device, plan: PretrainPlan, precision: torch.dtype) -> Batch:
+def _placed(rows: RowSet, place: torch.device, plan: PretrainPlan, precision: torch.dtype) -> RowSet:
     inputs = rows.inputs.to(place, precision)
     targets = None if rows.targets is None else rows.targets.to(place)
-    return Batch(inputs, targets, inputs if plan.corrupt == "input" else None)
+    return RowSet(inputs, targets, inputs if plan.corrupt == "input" else None)
 
 
-def _given(layer: Layer, rows: Batch, objective: Objective) -> Batch:
+def _given(layer: Layer, rows: RowSet, objective: Objective, store: Store) -> RowSet:
     """Return what a stage learns from: what the layer's module takes, of labelled rows alone where it needs targets."""
     if objective.needs_targets:
         assert rows.targets is not None
         labelled = rows.targets >= 0
-        return Batch(prepare(layer, rows.inputs[labelled]), rows.targets[labelled])
-    return Batch(prepare(layer, rows.inputs), None, rows.raw)
+        rows = some_rows(replace(rows, raw=None), labelled.nonzero().squeeze(1).cpu(), store)
+        return replace(rows, inputs=prepare_all(layer, rows.inputs, store))
+    return RowSet(prepare_all(layer, rows.inputs, store), None, rows.raw)
 
 
 def reach(below: Sequence[Layer], layer: Layer, rows: Tensor) -> Tensor:
@@ -307,100 +317,3 @@ def _deep_enough(objective: Objective, stage: Stage, history: Sequence[Stage]) -
     if wanted is None or not history or history[-1].loss_name != stage.loss_name:
         return False
     return bool(stage.loss > (1 - wanted) * history[-1].loss)
-
-
-def _classes(*parts: Batch | None) -> int:
-    """Return the number of classes; the only row of one may be held out."""
-    return max(0 if part is None or part.targets is None else int(part.targets.max()) + 1 for part in parts)
-
-
-def check_pretraining(network: nn.Module, plan: PretrainPlan, rows: Batch, held_out: Batch | None) -> None:
-    """Find what would stop the greedy procedure half-way before any layer is trained or any file written.
-
-    Every layer's learner is built around what a few rows become, so that each can refuse its layer.
-    """
-    if plan.objective is None:
-        raise PlanError("objective is None, the random arm: there is nothing to pre-train", "leave pretrain out")
-    layers = cut(network, plan.layers, plan.activation)
-    objectives = _one_each(plan.objective, layers, "objectives")
-    _one_each(plan.learning_rate, layers, "learning rates")
-    _check_targets(objectives, plan, rows, held_out)
-    _check_noise(objectives, plan)
-    classes = _classes(rows, held_out)
-    first = FeatureFacts.of(prepare(layers[0], rows.inputs.to(next(network.parameters()))), classes)
-    for part in [rows] if held_out is None else [rows, held_out]:
-        codes = part.inputs[:2].to(next(network.parameters()))
-        for layer, objective in zip(layers, objectives, strict=True):
-            prepared = prepare(layer, codes)
-            # inputs out of the decoder's range are refused for all rows; deeper ones have an activation's range
-            facts = first if layer is layers[0] else FeatureFacts.of(prepared, classes)
-            objective.build(layer, facts, torch.Generator().manual_seed(0))
-            codes = encode(layer, codes)
-
-
-def _check_noise(objectives: Sequence[Objective], plan: PretrainPlan) -> None:
-    if plan.corrupt == "layer":
-        return
-    for objective in objectives:
-        if getattr(objective, "corruption", None) is None:
-            raise PlanError(
-                f"corrupt is 'input', but the objective {objective.kind!r} puts no noise on anything",
-                "use the denoising auto-encoder, or leave corrupt at 'layer'",
-            )
-        if getattr(objective, "emphasis", None) is not None:
-            raise PlanError(
-                "corrupt is 'input' and emphasis is set, but noise on the network's input chooses no element of a code",
-                "leave emphasis out, or leave corrupt at 'layer'",
-            )
-
-
-def _check_targets(objectives: Sequence[Objective], plan: PretrainPlan, rows: Batch, held_out: Batch | None) -> None:
-    needing = next((objective.kind for objective in objectives if objective.needs_targets), None)
-    growing = any(getattr(objective, "grow_until", None) is not None for objective in objectives)
-    if (plan.needs_validation or growing) and held_out is None:
-        what = plan.needs_validation or "grow_until"
-        raise PlanError(f"{what} needs rows to validate on", "set validation=0.1, or give held-out rows")
-    if needing is None:
-        return
-    for part, said in ((rows, "targets"), (held_out, "validation")):
-        if part is not None and (part.targets is None or not bool((part.targets >= 0).any())):
-            raise DataError(
-                f"the objective {needing!r} learns from labels, but {said} has none",
-                "give one label a row, -1 where there is none: pretrain(network, inputs, targets, ...)"
-                if said == "targets" else "give validation=(inputs, targets), or a fraction such as 0.1",
-            )  # fmt: skip
-
-
-def origins(network: nn.Module, layers: Sequence[Layer] = ()) -> dict[str, str]:
-    """Say for each parameter whether it is pre-trained or initialised.
-
-    Examples
-    --------
-    >>> network = nn.Sequential(nn.Linear(4, 3), nn.Sigmoid(), nn.Linear(3, 2))
-    >>> list(origins(network, cut(network)).values())
-    ['pre-trained', 'pre-trained', 'initialised', 'initialised']
-    """
-    parts = [part for layer in layers for part in (layer.module, layer.after)]
-    trained = {id(parameter) for part in parts for parameter in part.parameters() if parameter.requires_grad}
-    return {
-        name: "pre-trained" if id(parameter) in trained else "initialised"
-        for name, parameter in network.named_parameters()
-    }
-
-
-def log_origins(network: nn.Module, found: Mapping[str, str], arm: str = "") -> None:
-    """Log a line for each parameter, the head's included, that says pre-trained or initialised."""
-    of = f"{arm}: " if arm else ""
-    for name, parameter in network.named_parameters():
-        logger.info("%sparameter %s (%s): %s", of, name, "x".join(map(str, parameter.shape)), found[name])
-
-
-def _one_each(value: Any, layers: Sequence[Layer], what: str) -> tuple[Any, ...]:
-    if not isinstance(value, tuple):
-        return (value,) * len(layers)
-    if len(value) != len(layers):
-        names = ", ".join(repr(layer.name) for layer in layers)
-        raise PlanError(
-            f"{len(value)} {what} for {len(layers)} layers ({names})", "give one for all, or one for each layer"
-        )
-    return value

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, fx, nn
 
+from .data.features import Features, mapped
+from .data.spill import Store
 from .errors import DataError, NetworkError, PlanError, RunError
 from .nn.decoder import Decoder
 from .nn.description import build, describe
@@ -22,8 +25,9 @@ from .write import write_json, write_tensors
 BLOCK = 4096
 FORMAT = 2
 PARTS = ("preamble", "after", "onward")
+_RESHAPING = (nn.Flatten, nn.Unflatten, nn.Identity)
 # What may stand between layers without closing the way back.
-_UNDONE = (nn.Flatten, nn.Unflatten, nn.Identity, nn.modules.dropout._DropoutNd)
+_UNDONE = (*_RESHAPING, nn.modules.dropout._DropoutNd)
 
 
 class Stack:
@@ -154,11 +158,32 @@ def encode(layer: Layer, rows: Tensor, code: bool = False) -> Tensor:
     if layer.captured and not code:
         return rows
 
-    def through(block: Tensor) -> Tensor:
-        codes: Tensor = layer.onward(layer(prepare(layer, block)))
-        return codes
+    return _blockwise(layer, partial(_through, layer), rows)
 
-    return _blockwise(layer, through, rows)
+
+def encode_all(layer: Layer, rows: Features, store: Store) -> Features:
+    """Do what `encode` does with rows that may be in a file; the codes are kept where the store has room for them."""
+    if layer.captured:
+        return rows
+
+    def computed() -> Iterator[Tensor]:
+        with evaluation(layer):
+            yield from mapped(rows, partial(_through, layer), BLOCK)
+
+    return store.keep(computed(), rows.shape[0])
+
+
+def _through(layer: Layer, block: Tensor) -> Tensor:
+    codes: Tensor = layer.onward(layer(prepare(layer, block)))
+    return codes
+
+
+def prepare_all(layer: Layer, rows: Features, store: Store) -> Features:
+    """Do what `prepare` does with rows that may be in a file."""
+    first = prepare(layer, rows.read(0, min(2, rows.shape[0])))
+    if all(isinstance(module, _RESHAPING) for module in layer.preamble):
+        return rows.reshaped(tuple(first.shape[1:]))
+    return store.keep(mapped(rows, partial(prepare, layer), BLOCK), rows.shape[0])
 
 
 def prepare(layer: Layer, rows: Tensor) -> Tensor:

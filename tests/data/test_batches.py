@@ -39,7 +39,7 @@ def test_each_row_once_and_no_single_row_left_over(rows, batch_size, sizes):
     targets = torch.cat([batch.targets for batch in dealt])
     assert torch.equal(targets.sort().values, torch.arange(rows))
     # Inputs travel with their targets.
-    assert torch.equal(torch.cat([batch.inputs for batch in dealt]), batches.inputs[targets])
+    assert torch.equal(torch.cat([batch.inputs for batch in dealt]), batches.inputs.take(targets))
 
 
 @pytest.mark.parametrize("start", range(6))

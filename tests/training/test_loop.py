@@ -440,3 +440,26 @@ def test_checkpoints_by_the_clock(tmp_path, monkeypatch):
     with pytest.raises(Stop):
         run(checkpoint=checkpoint, callbacks=[stopping_at(9)])
     assert checkpoint.load().values["update"] == 8
+
+
+def test_callbacks_hear_the_pace_and_the_time_left():
+    heard = []
+    run(callbacks=[heard.append], summary_every=1)
+    assert (heard[0].update, heard[0].rows_per_second, heard[0].seconds_left) == (0, 0.0, None)
+    for progress in heard[1:]:
+        spent = progress.rows / progress.rows_per_second
+        assert spent >= progress.seconds > 0, "by the clock, not by arithmetic alone"
+        assert progress.seconds_left == pytest.approx(spent * (progress.updates - progress.update) / progress.update)
+    assert heard[-1].seconds_left == 0.0
+
+
+def test_after_resuming_the_pace_is_that_of_the_updates_made_since(tmp_path):
+    checkpoint = Checkpoint(tmp_path / "stage.safetensors", "me")
+    every = {"checkpoint": checkpoint, "checkpoint_every": 4, "summary_every": 1}
+    with pytest.raises(Stop):
+        run(**every, callbacks=[stopping_at(6)])
+    heard = []
+    run(**every, callbacks=[heard.append])
+    first = heard[0]
+    assert (first.update, first.updates, first.rows) == (5, 12, 20), "one update since the checkpoint"
+    assert first.seconds_left == pytest.approx(7 * first.rows / first.rows_per_second)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -9,7 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from layerwise import Autoencoder, DenoisingAutoencoder, Masking, RankingLayer, SupervisedLayer
-from layerwise.data.batches import Batch
+from layerwise.data.features import Dense
+from layerwise.data.rowset import RowSet
 from layerwise.nn.layers import Layer
 from layerwise.objectives.objective import FeatureFacts, Objective
 from layerwise.plan import PretrainPlan
@@ -19,20 +21,20 @@ from layerwise.training.loop import Surroundings
 from layerwise.training.stage import Stage, train_stage
 
 
-def rows(count: int, seed: int = 0) -> Batch:
+def rows(count: int, seed: int = 0) -> RowSet:
     generator = torch.Generator().manual_seed(seed)
     inputs = torch.rand(count, 8, generator=generator)
-    return Batch(inputs, (inputs[:, 0] > 0.5).long())
+    return RowSet(Dense(inputs), (inputs[:, 0] > 0.5).long())
 
 
-def learner(objective: Objective, given: Batch) -> Any:
+def learner(objective: Objective, given: RowSet) -> Any:
     with torch.random.fork_rng():
         torch.manual_seed(0)
         layer = Layer("hidden", [], nn.Linear(8, 5), [nn.Sigmoid()])
     return objective.build(layer, FeatureFacts.of(given.inputs, 2), torch.Generator().manual_seed(0))
 
 
-def train(trained: Any, given: list[Batch], rate: float | str = 0.1, **settings: Any) -> Stage:
+def train(trained: Any, given: list[RowSet], rate: float | str = 0.1, **settings: Any) -> Stage:
     plan = PretrainPlan(epochs=2, batch_size=10, **settings)
     return train_stage(trained, given, "the kind", rate, plan, 3, Surroundings("work", Randomness(1)))
 
@@ -50,8 +52,8 @@ def test_a_stage_says_what_was_done() -> None:
     assert (found.number, found.layer, found.objective, found.loss_name) == (3, "hidden", "the kind", "squared")
     assert (found.units, found.learning_rate, found.updates) == (5, 0.1, 8)
     assert [record["fit"] for record in found.records] == ["work/3"] * 3
-    assert found.loss == pytest.approx(loss_of(trained, given.inputs), rel=1e-5)
-    mean = 0.5 * (given.inputs.mean(0) - given.inputs).square().sum(1).mean()
+    assert found.loss == pytest.approx(loss_of(trained, given.inputs.rows), rel=1e-5)
+    mean = 0.5 * (given.inputs.rows.mean(0) - given.inputs.rows).square().sum(1).mean()
     assert found.mean_predictor_loss == pytest.approx(float(mean), rel=1e-5)
     assert not trained.training
 
@@ -60,9 +62,9 @@ def test_held_out_rows_judge_and_are_not_trained_on() -> None:
     given, held, other = rows(40), rows(17, 5), rows(17, 6)
     trained, twin = (learner(Autoencoder(loss="squared"), given) for _ in range(2))
     found = train(trained, [given, held])
-    assert found.loss == pytest.approx(loss_of(trained, held.inputs), rel=1e-5)
+    assert found.loss == pytest.approx(loss_of(trained, held.inputs.rows), rel=1e-5)
     assert found.records[-1]["validation_loss"] == pytest.approx(found.loss, rel=1e-5)
-    mean = 0.5 * (given.inputs.mean(0) - held.inputs).square().sum(1).mean()
+    mean = 0.5 * (given.inputs.rows.mean(0) - held.inputs.rows).square().sum(1).mean()
     assert found.mean_predictor_loss == pytest.approx(float(mean), rel=1e-5), "the training rows' mean"
     train(twin, [given, other])
     assert torch.equal(trained.layer.module.weight, twin.layer.module.weight)
@@ -73,14 +75,14 @@ def test_blocks_are_averaged_by_their_rows(monkeypatch: pytest.MonkeyPatch) -> N
     given, held = rows(40), rows(17, 5)
     monkeypatch.setattr(module, "BLOCK", 7)
     trained = learner(Autoencoder(loss="squared"), given)
-    assert train(trained, [given, held]).loss == pytest.approx(loss_of(trained, held.inputs), rel=1e-5)
+    assert train(trained, [given, held]).loss == pytest.approx(loss_of(trained, held.inputs.rows), rel=1e-5)
 
 
 def test_no_more_rows_are_judged_than_are_needed(monkeypatch: pytest.MonkeyPatch) -> None:
     given = rows(40)
     monkeypatch.setattr(module, "JUDGED_ROWS", 12)
     trained = learner(Autoencoder(loss="squared"), given)
-    assert train(trained, [given]).loss == pytest.approx(loss_of(trained, given.inputs[:12]), rel=1e-5)
+    assert train(trained, [given]).loss == pytest.approx(loss_of(trained, given.inputs.rows[:12]), rel=1e-5)
 
 
 def test_classes_go_with_their_rows() -> None:
@@ -89,25 +91,27 @@ def test_classes_go_with_their_rows() -> None:
     trained = learner(SupervisedLayer(), given)
     found = train(trained, [given, held])
     with torch.no_grad():
-        logits = trained.head(trained.layer(held.inputs))
+        logits = trained.head(trained.layer(held.inputs.rows))
         own = (logits.logsumexp(1) - logits.gather(1, held.targets[:, None]).squeeze(1)).mean()  # type: ignore[index]
     assert found.loss_name == "classification" and found.loss == pytest.approx(float(own), rel=1e-5)
 
 
 def test_the_networks_own_rows_come_with_each_batch() -> None:
     """A function of them is what the encoder is fed, for the automatic rate too."""
-    given = rows(40)._replace(raw=torch.arange(40.0)[:, None].expand(40, 8))  # as many draws as rows of inputs take
+    given = replace(
+        rows(40), raw=Dense(torch.arange(40.0)[:, None].expand(40, 8))
+    )  # as many draws as rows of inputs take
     trained = learner(DenoisingAutoencoder(Masking(0.0)), given)
     fed: list[Tensor] = []
 
     def below(raw: Tensor) -> Tensor:
         numbers = raw[:, 0].long()
         fed.append(numbers)
-        return given.inputs[numbers]
+        return given.inputs.rows[numbers]
 
     trained.below = below
     plain = learner(DenoisingAutoencoder(Masking(0.0)), given)
-    found, expected = train(trained, [given], "auto"), train(plain, [given._replace(raw=None)], "auto")
+    found, expected = train(trained, [given], "auto"), train(plain, [replace(given, raw=None)], "auto")
     # without noise both are the plain auto-encoder: the right rows came
     assert torch.equal(trained.layer.module.weight, plain.layer.module.weight)
     assert found.learning_rate == expected.learning_rate and found.loss == expected.loss

@@ -9,7 +9,7 @@ RECORD = {"update": 600, "epoch": 1.5, "training_loss": 0.25, "validation_loss":
 
 
 def test_a_whole_record():
-    line = line_of(Progress("all", 600, 1200, 3000, 1.5, RECORD))
+    line = line_of(Progress("all", 600, 1200, 3000, 1.5, RECORD, 2000.0))
     assert line == (
         "all: update 600 of 1200, epoch 1.5, training loss 0.25, validation loss 0.5, "
         "validation error 12.35 %, 2,000 rows/s"
@@ -23,7 +23,7 @@ def test_update_0_has_no_speed():
 
 def test_only_records_are_printed_and_to_standard_error(capsys):
     print_record(Progress("all", 3, 9, 30, 1.0, None))
-    print_record(Progress("all", 5, 9, 50, 1.0, {"epoch": 1.0}))
+    print_record(Progress("all", 5, 9, 50, 1.0, {"epoch": 1.0}, 50.0))
     printed = capsys.readouterr()
     assert printed.out == ""
     assert printed.err == "all: update 5 of 9, epoch 1, 50 rows/s\n"

@@ -11,7 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ..data.batches import Batch
+from ..data.features import as_features
+from ..data.rowset import RowSet
 from ..errors import NetworkError, PlanError
 from ..finetuning import finetune_network, predict_outputs
 from ..nn.initialization import initialize_output_bias
@@ -145,13 +146,13 @@ def pretrain_arm(
     return pretrain_layers(start, pretraining_rows(arm, rows, seen), arm.pretrain, around.child(name), device)
 
 
-def pretraining_rows(arm: Arm, rows: Rows, seen: Tensor | None = None) -> Batch:
+def pretraining_rows(arm: Arm, rows: Rows, seen: Tensor | None = None) -> RowSet:
     """Return what an arm is pre-trained on: labels only where it needs them, and only those of ``seen`` rows."""
     if not arm.needs_targets:
-        return Batch(rows.inputs if rows.pretrain_inputs is None else rows.pretrain_inputs)
+        return RowSet(as_features(rows.inputs if rows.pretrain_inputs is None else rows.pretrain_inputs))
     codes = torch.full_like(rows.codes, -1)
     codes[seen] = rows.codes[seen]
-    return Batch(rows.inputs, codes)
+    return RowSet(as_features(rows.inputs), codes)
 
 
 @dataclass(frozen=True)

@@ -55,7 +55,7 @@ def estimate(experiment: Experiment, device: str = "auto") -> Estimate:
     seeds = plan.compare.seeds
     stages = 0
     if trained is not None:
-        whole = pretraining_rows(trained, rows, torch.arange(0)).inputs
+        whole = pretraining_rows(trained, rows, torch.arange(0))
         sizes = experiment.budgets if trained.needs_targets else (len(whole),)
         stages = plan.pretrain.epochs * sum(-(-size // plan.pretrain.batch_size) for size in sizes)
     rates = sum(len(arm.learning_rates) for arm in experiment.arms) if plan.compare.tune else 0
@@ -97,7 +97,7 @@ def _measure_layers(
     """Return the seconds of an update of each layer's pre-training."""
     plan, rows = experiment.plan.pretrain, experiment.rows
     place = next(network.parameters()).device
-    features = pretraining_rows(arm, rows, torch.arange(0)).inputs[: plan.batch_size].to(place)
+    features = next(pretraining_rows(arm, rows, torch.arange(0)).blocks(plan.batch_size)).inputs.to(place)
     raw = features if plan.corrupt == "input" else None
     layers = cut(network, plan.layers, plan.activation)
     found = []

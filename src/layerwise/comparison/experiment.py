@@ -11,11 +11,13 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from ..checks import check_pretraining
 from ..errors import NetworkError, PlanError
 from ..finetuning import check_finetuning
 from ..nn.layers import CONVOLUTIONS
+from ..origins import log_origins, origins
 from ..plan import FinetunePlan, Plan
-from ..pretraining import PretrainResult, check_pretraining, log_origins, origins
+from ..pretraining import PretrainResult
 from ..randomness import Randomness
 from ..runs.folder import RunFolder
 from ..stack import Stack

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import time
+from collections.abc import Generator, Iterator
+from contextlib import closing
 from typing import NamedTuple
 
 import torch
@@ -10,6 +12,8 @@ from torch import Tensor
 
 from ..errors import DataError, PlanError
 from ..randomness import Randomness
+from .features import Features, Held, as_features
+from .order import Window, read_ahead, windows
 
 
 class Batch(NamedTuple):
@@ -29,31 +33,32 @@ class Batch(NamedTuple):
     targets: Tensor | None = None
     raw: Tensor | None = None
 
-    def at(self, chosen: Tensor | slice) -> Batch:
-        """Return some of the rows, with all that belongs to them."""
-        targets, raw = (None if part is None else part[chosen] for part in (self.targets, self.raw))
-        return Batch(self.inputs[chosen], targets, raw)
-
 
 class Batches:
     """A set of rows, dealt out once per epoch in a fresh order.
 
     Each epoch visits every row exactly once. The last batch holds what is left over; a single row left over
-    joins the batch before it, because batch normalisation cannot train on one row.
+    joins the batch before it, because batch normalisation cannot train on one row. Rows that are not in memory are
+    shuffled as `layerwise.data.order.windows` says.
 
     Parameters
     ----------
-    inputs : Tensor, shape (N, ...)
+    inputs : Tensor or Features, shape (N, ...)
         The rows.
     targets : Tensor or None, shape (N, ...)
         What belongs to them.
-    raw : Tensor or None, shape (N, ...)
+    raw : Tensor, Features or None, shape (N, ...)
         The same rows as the lowest layer is fed them.
     batch_size : int
         Rows per update; more than there are gives one batch of all.
     randomness : Randomness
         The order of epoch `e` is drawn from its generator ``("order", e)``, so that it depends on nothing
         before it.
+
+    Attributes
+    ----------
+    waited : float
+        Seconds that were spent so far on waiting for rows to be read.
 
     Raises
     ------
@@ -71,29 +76,30 @@ class Batches:
 
     def __init__(
         self,
-        inputs: Tensor,
+        inputs: Tensor | Features,
         targets: Tensor | None,
         batch_size: int,
         randomness: Randomness,
-        raw: Tensor | None = None,
+        raw: Tensor | Features | None = None,
     ) -> None:
+        self.inputs = as_features(inputs)
+        self.raw = None if raw is None else as_features(raw)
+        self.rows = self.inputs.shape[0]
         if batch_size < 1:
             raise PlanError(f"batch_size is {batch_size}, expected 1 or more", "give the number of rows per update")
-        if len(inputs) == 0:
+        if self.rows == 0:
             raise DataError("there are no rows to train on", "give at least one row")
-        if targets is not None and len(targets) != len(inputs):
-            raise DataError(f"targets have {len(targets)} rows, inputs have {len(inputs)}", "give one target per row")
-        self.inputs = inputs
+        if targets is not None and len(targets) != self.rows:
+            raise DataError(f"targets have {len(targets)} rows, inputs have {self.rows}", "give one target per row")
         self.targets = targets
-        self.raw = raw
         self.batch_size = batch_size
         self.randomness = randomness
-        self.rows = len(inputs)
+        self.waited = 0.0
         full, left = divmod(self.rows, batch_size)
         joins = left == 1 and full > 0
         self.per_epoch = full + (left > 0) - joins
 
-    def epoch(self, number: int, start: int = 0) -> Iterator[Batch]:
+    def epoch(self, number: int, start: int = 0) -> Generator[Batch]:
         """Yield the batches of an epoch, from update `start` of it on.
 
         Raises
@@ -105,15 +111,77 @@ class Batches:
             raise ValueError(f"epoch {number} has {self.per_epoch} updates, cannot start from {start}")
         return self._deal(number, start)
 
-    def _deal(self, number: int, start: int) -> Iterator[Batch]:
-        order = torch.randperm(self.rows, generator=self.randomness.generator("order", number))
-        order = order.to(self.inputs.device)
-        for update in range(start, self.per_epoch):
-            last = self.rows if update == self.per_epoch - 1 else (update + 1) * self.batch_size
-            rows = order[update * self.batch_size : last]
-            targets = None if self.targets is None else self.targets.index_select(0, rows.to(self.targets.device))
-            raw = None if self.raw is None else self.raw.index_select(0, rows)
-            yield Batch(self.inputs.index_select(0, rows), targets, raw)
+    def _deal(self, number: int, start: int) -> Generator[Batch]:
+        if start == self.per_epoch:
+            return
+        with closing(self._windows(number, start * self.batch_size)) as loaded:
+            window, used = self._next(loaded)
+            for update in range(start, self.per_epoch):
+                last = self.rows if update == self.per_epoch - 1 else (update + 1) * self.batch_size
+                wanted, parts = last - update * self.batch_size, []
+                while wanted:
+                    if used == len(window.order):
+                        window, used = self._next(loaded)
+                    part = slice(used, min(used + wanted, len(window.order)))
+                    parts.append(self._batch(window, part))
+                    wanted, used = wanted - (part.stop - part.start), part.stop
+                yield parts[0] if len(parts) == 1 else _joined(parts)
+
+    def _windows(self, number: int, skip: int) -> Generator[_Loaded]:
+        """Yield the windows of an epoch; those of the first `skip` rows that are dealt are not read."""
+        features = [part for part in (self.inputs, self.raw) if part is not None]
+        block = min(part.block for part in features)
+        order = windows(
+            self.rows, block, min(part.window for part in features), self.randomness.generator("order", number)
+        )
+
+        def wanted() -> Iterator[tuple[Window, int]]:
+            done = 0
+            for window in order:
+                if done + len(window.order) > skip:
+                    yield window, max(0, skip - done)
+                done += len(window.order)
+
+        yield from read_ahead(self._load, wanted(), threaded=block < self.rows)
+
+    def _load(self, wanted: tuple[Window, int], spare: _Loaded | None) -> _Loaded:
+        window, used = wanted
+        inputs = self.inputs.load(window.spans, None if spare is None else spare.inputs)
+        raw = None if self.raw is None else self.raw.load(window.spans, None if spare is None else spare.raw)
+        return _Loaded(inputs, raw, window.order.to(self.inputs.device), window.numbers, used)
+
+    def _next(self, loaded: Iterator[_Loaded]) -> tuple[_Loaded, int]:
+        began = time.perf_counter()
+        window = next(loaded)
+        self.waited += time.perf_counter() - began
+        return window, window.used
+
+    def _batch(self, window: _Loaded, part: slice) -> Batch:
+        places = window.order[part]
+        targets = None
+        if self.targets is not None:
+            targets = self.targets.index_select(0, window.numbers[part].to(self.targets.device))
+        return Batch(window.inputs.take(places), targets, None if window.raw is None else window.raw.take(places))
+
+
+class _Loaded(NamedTuple):
+    """A window whose rows are in memory, and how many of them were dealt before."""
+
+    inputs: Held
+    raw: Held | None
+    order: Tensor
+    numbers: Tensor
+    used: int
+
+
+def _joined(parts: list[Batch]) -> Batch:
+    """Return batches as one; rows of two windows meet where one ends."""
+    first = parts[0]
+    return Batch(
+        torch.cat([part.inputs for part in parts]),
+        None if first.targets is None else torch.cat([part.targets for part in parts if part.targets is not None]),
+        None if first.raw is None else torch.cat([part.raw for part in parts if part.raw is not None]),
+    )
 
 
 def hold_out(rows: int, fraction: float, randomness: Randomness) -> tuple[Tensor, Tensor]:

@@ -35,6 +35,11 @@ class Hdf5Source:
     dataset : str
         Full name of the data set within it, as `find_dataset` returns it.
 
+    Attributes
+    ----------
+    piece : int
+        Rows of a chunk; 1 where the file keeps all rows in one run.
+
     Raises
     ------
     DataError
@@ -53,6 +58,7 @@ class Hdf5Source:
                 found = file[dataset]
                 self.shape: tuple[int, ...] = tuple(found.shape or ())
                 self.dtype: np.dtype = found.dtype
+                self.piece = found.chunks[0] if found.chunks else 1
         except OSError as error:
             raise damaged(path, error) from error
 
@@ -66,7 +72,7 @@ class Hdf5Source:
                     found = found.asstr()
                 return np.asarray(found[start:stop])
         except OSError as error:
-            raise damaged(self.path, error) from error
+            raise damaged(self.path, error, f", rows {start} to {stop - 1}") from error
         except UnicodeDecodeError as error:
             raise DataError(f"{self.name}: text that is not UTF-8", "write the labels as UTF-8 or numbers") from error
 
@@ -88,9 +94,11 @@ def is_hdf5(path: Path) -> bool:
     return os.path.isfile(path) and bool(h5py.is_hdf5(path))
 
 
-def damaged(path: Path, error: Exception) -> DataError:
+def damaged(path: Path, error: Exception, where: str = "") -> DataError:
     """Return the error for a file that says it is HDF5 but cannot be read."""
-    return DataError(f"{path}: this HDF5 file cannot be read: {error}", "it may be cut short or in use; copy it again")
+    return DataError(
+        f"{path}{where}: this HDF5 file cannot be read: {error}", "it may be cut short or in use; copy it again"
+    )
 
 
 def find_dataset(path: Path, name: str | None, kind: Kind) -> str:

@@ -50,6 +50,7 @@ class ListFileSource:
         self.stops = list(accumulate(part.shape[0] for part in self.parts))
         self.shape: tuple[int, ...] = (self.stops[-1], *self.parts[0].shape[1:])
         self.dtype = self.parts[0].dtype
+        self.piece = max(part.piece for part in self.parts)
 
     def _add(self, part: Hdf5Source, where: str) -> None:
         if not part.shape:

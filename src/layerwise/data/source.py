@@ -16,6 +16,8 @@ from ..errors import DataError, nearest
 from .arrays import ArraySource
 from .hdf5 import Hdf5Source, Kind, find_dataset, is_hdf5, split_path
 from .listfile import ListFileSource, is_list_file
+from .npy import NpySource
+from .parquet import SUFFIXES, ParquetSource, open_labels
 from .sparse import Hdf5Rows, SparseSource, find_group, open_npz
 
 # Large blocks, because a compressed HDF5 chunk that straddles two of them is unpacked twice.
@@ -23,7 +25,7 @@ BLOCK_BYTES = 64 * 2**20
 # Sparse rows that take no more than this as dense ones are turned into them where only dense rows can be used.
 DENSE_BYTES = 2**30
 
-NOT_YET = (".csv", ".tsv", ".parquet", ".feather", ".arrow", ".npy", ".mat", ".pkl", ".pt", ".xlsx")
+NOT_YET = (".csv", ".tsv", ".feather", ".arrow", ".mat", ".pkl", ".pt", ".xlsx")
 
 
 @runtime_checkable
@@ -40,6 +42,8 @@ class Source(Protocol):
         Of the rows as stored.
     sparse : bool
         Whether `read` returns sparse rows.
+    piece : int, optional
+        Rows that are stored in one piece (a compressed chunk, a row group), where reading a part costs the whole.
     """
 
     name: str
@@ -61,12 +65,12 @@ def open_source(x: Any, *, name: str | None = None, kind: Kind = "inputs") -> So
     Parameters
     ----------
     x : array-like, torch.Tensor, sparse matrix, Source, str or path
-        Rows in memory, shape (N, ...), sparse ones of SciPy among them; a source (returned as it is); the path of an
-        HDF5 file (a group with ``data``, ``indices``, ``indptr`` and ``shape`` is sparse rows), of a ``.npz`` of
-        `scipy.sparse.save_npz`, or of a list file with one HDF5 path per line. A path may end in ``::data-set`` or
-        ``::group``.
+        Rows in memory or mapped to it, shape (N, ...), sparse ones of SciPy among them; a source (returned as it is);
+        the path of an HDF5 (a group with ``data``, ``indices``, ``indptr`` and ``shape`` is sparse rows), ``.npy`` or
+        Parquet file, or of a ``.npz`` of `scipy.sparse.save_npz`; or the path of a list file with one HDF5 path per
+        line. A path may end in ``::data-set``, ``::group`` or a Parquet file's ``::column``.
     name : str, optional
-        Data set within the file (wins over ``::``). Without one, ``data``, ``inputs``, ``x``, ``images`` ...
+        Data set or column within the file (wins over ``::``). Without one, ``data``, ``inputs``, ``x``, ``images`` ...
         are tried for inputs, ``label``, ``labels``, ``targets``, ``y`` ... for targets, then the only data
         set that fits.
     kind : {"inputs", "targets"}
@@ -106,6 +110,12 @@ def _in_memory(x: Any, kind: Kind) -> Source:
 def _open_path(text: str, name: str | None, kind: Kind) -> Source:
     path, own = (Path(text), None) if os.path.exists(text) else _parts(text)
     _check_file(path)
+    if path.suffix.lower() in SUFFIXES:
+        return ParquetSource(path, name or own) if kind == "inputs" else open_labels(path, name or own)
+    if path.suffix.lower() == ".npy":
+        if name or own:
+            raise DataError(f"{path}: {name or own!r} chooses a data set, but a .npy file has one only", "leave it out")
+        return NpySource(path)
     try:
         if path.suffix.lower() == ".npz" and kind == "inputs":
             return open_npz(path)
@@ -119,7 +129,7 @@ def _open_path(text: str, name: str | None, kind: Kind) -> Source:
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"{path} cannot be read: {error}", "check that it is text and that you may read it") from error
     raise DataError(
-        f"{path} is neither an HDF5 file nor a list of HDF5 files",
+        f"{path} is neither an HDF5 file nor a list of HDF5 files, nor does it end in .npy or .parquet",
         "write the rows with h5py, for example file['data'] = inputs; file['label'] = labels",
     )
 
@@ -147,7 +157,7 @@ def _check_file(path: Path) -> None:
         )
     if path.suffix.lower() in NOT_YET:
         raise DataError(
-            f"{path}: {path.suffix} files cannot be read yet in this version, only HDF5 and lists of it",
+            f"{path}: {path.suffix} files cannot be read yet in this version, only HDF5, lists of it, Parquet and .npy",
             "pass the array in Python, or write it with h5py: file['data'] = inputs; file['label'] = labels",
         )
     if path.stat().st_size == 0:
@@ -217,21 +227,30 @@ def load_rows(source: Source, *, dtype: torch.dtype = torch.float32, scale: floa
         raise DataError(f"scale is {scale!r}, expected a number above 0", "leave it out to keep the values as they are")
     _check_dense_size(source)
     rows = torch.empty(source.shape, dtype=dtype)
-    # NumPy has neither bfloat16 nor a quick float16; those go by way of float32.
-    between = np.float64 if dtype is torch.float64 else np.float32
     for start, stop in blocks(source):
         raw = source.read(start, stop)
         if source.sparse:
             raw = raw.toarray()
-        with np.errstate(over="ignore"):  # a value that overflows is reported below, with its place
-            values = np.require(raw, between, ["C", "W"])
         part = rows[start:stop]
-        part.copy_(torch.from_numpy(values))
+        part.copy_(as_tensor(raw, dtype))
         if scale is not None:
             part.div_(scale)
-        if raw.dtype.kind == "f" or dtype is torch.float16:
-            _check_finite(part, raw, start, source.name)
+        check_finite(part, raw, start, source.name)
     return rows
+
+
+def as_tensor(raw: np.ndarray, dtype: torch.dtype) -> torch.Tensor:
+    """Return rows as they were read as a tensor, without a copy where the dtype is the same and may be written to.
+
+    Examples
+    --------
+    >>> as_tensor(np.array([[1, 2]], dtype=np.uint8), torch.float32)
+    tensor([[1., 2.]])
+    """
+    # NumPy has neither bfloat16 nor a quick float16; those go by way of float32.
+    between = np.float64 if dtype is torch.float64 else np.float32
+    with np.errstate(over="ignore"):  # a value that overflows is reported by check_finite, with its place
+        return torch.from_numpy(np.require(raw, between, ["C", "W"])).to(dtype)
 
 
 def blocks(source: Source, size: int = BLOCK_BYTES) -> Iterator[tuple[int, int]]:
@@ -252,7 +271,25 @@ def _check_dense_size(source: Source) -> None:
         )
 
 
-def _check_finite(part: torch.Tensor, raw: np.ndarray, start: int, name: str) -> None:
+def check_finite(part: torch.Tensor, raw: np.ndarray, start: int, name: str) -> None:
+    """Refuse rows that hold anything but finite numbers, once they are in the dtype that is computed in.
+
+    Parameters
+    ----------
+    part, raw : torch.Tensor and numpy.ndarray, shape (n, ...)
+        The rows as they are used, and as they were read.
+    start : int
+        Number of the first of them.
+    name : str
+        What messages call their source.
+
+    Raises
+    ------
+    DataError
+        At the first other value, with its row and column.
+    """
+    if raw.dtype.kind != "f" and part.dtype is not torch.float16:
+        return
     finite = torch.isfinite(part)
     if finite.all():
         return

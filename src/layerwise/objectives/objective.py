@@ -11,6 +11,7 @@ import torch
 from torch import Generator, Tensor
 
 from ..data.batches import Batch
+from ..data.features import Features, as_features, blocks
 from ..nn.chain import Products
 from ..nn.decoder import Decoder
 from ..nn.layers import Layer
@@ -57,7 +58,7 @@ class FeatureFacts:
         return self.minimum >= 0.0 and self.maximum <= 1.0
 
     @classmethod
-    def of(cls, features: Tensor, classes: int = 0) -> FeatureFacts:
+    def of(cls, features: Tensor | Features, classes: int = 0) -> FeatureFacts:
         """Gather the facts of rows (rows, ...), block by block.
 
         Examples
@@ -68,10 +69,10 @@ class FeatureFacts:
         """
         total = torch.zeros(features.shape[1:], dtype=torch.float64, device=features.device)
         low, high = float("inf"), float("-inf")
-        for block in features.split(4096):
+        for block in blocks(as_features(features), 4096):
             low, high = min(low, float(block.min())), max(high, float(block.max()))
             total += block.sum(0, dtype=torch.float64)
-        return cls(len(features), low, high, total / len(features), classes)
+        return cls(features.shape[0], low, high, total / features.shape[0], classes)
 
 
 class Learner(Protocol):

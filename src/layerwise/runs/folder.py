@@ -15,6 +15,7 @@ import torch
 from pydantic import BaseModel
 from torch import Tensor
 
+from ..data.features import Features, as_features, blocks, numpy_of
 from ..errors import RunError
 from ..randomness import as_seed
 from ..write import write_json
@@ -126,7 +127,7 @@ def environment(route: str, processor: str) -> dict[str, Any]:
     }
 
 
-def identity_of(plan: BaseModel, seed: int, *rows: Tensor | None) -> str:
+def identity_of(plan: BaseModel, seed: int, *rows: Tensor | Features | None) -> str:
     """Return the fingerprint of settings, seed and data.
 
     Examples
@@ -135,11 +136,13 @@ def identity_of(plan: BaseModel, seed: int, *rows: Tensor | None) -> str:
     >>> identity_of(Plan(), 0, torch.zeros(3, 2)) == identity_of(Plan(), 1, torch.zeros(3, 2))
     False
     """
-    parts: Iterable[bytes] = (_fingerprint(tensor) for tensor in rows if tensor is not None)
+    parts: Iterable[bytes] = (_fingerprint(as_features(part)) for part in rows if part is not None)
     text = plan.model_dump_json().encode()
     return hashlib.sha256(b"|".join([text, str(seed).encode(), *parts])).hexdigest()
 
 
-def _fingerprint(rows: Tensor) -> bytes:
-    content = rows.contiguous().cpu().numpy()
-    return repr((tuple(rows.shape), str(rows.dtype))).encode() + hashlib.sha256(content.data).digest()
+def _fingerprint(rows: Features) -> bytes:
+    content = hashlib.sha256()
+    for block in blocks(rows, rows.block):
+        content.update(numpy_of(block).data)
+    return repr((tuple(rows.shape), str(rows.dtype))).encode() + content.digest()

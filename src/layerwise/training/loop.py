@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -50,6 +50,10 @@ class Progress:
         Training time of this fit.
     record : dict or None
         The history record just written.
+    rows_per_second : float
+        Since the fit (or its continuation) began, by the clock: waiting for rows and validation count.
+    seconds_left : float or None
+        At that pace; None before the first update.
     """
 
     fit: str
@@ -58,6 +62,8 @@ class Progress:
     rows: int
     seconds: float
     record: dict[str, Any] | None = None
+    rows_per_second: float = 0.0
+    seconds_left: float | None = None
 
 
 Callback = Callable[[Progress], None]
@@ -161,7 +167,8 @@ class _Run:
         self.update = 0
         self.seconds = 0.0
         self.loss_sum, self.loss_rows, self.rows_seen = 0.0, 0, 0
-        self.last_saved = self.last_told = time.perf_counter()
+        self.began = self.last_saved = self.last_told = time.perf_counter()
+        self.first_update = 0
 
     def run(self) -> Fitted:
         saved = self.fitting.checkpoint.load() if self.fitting.checkpoint else None
@@ -183,10 +190,11 @@ class _Run:
             self._record(training_loss=self._first_loss())
         while self.update < self.total and not (self.patience and self.patience.exhausted(self.update)):
             epoch, start = divmod(self.update, self.batches.per_epoch)
-            for batch in self.batches.epoch(epoch, start):
-                self._one_update(batch)
-                if self.patience and self.patience.exhausted(self.update):
-                    break
+            with closing(self.batches.epoch(epoch, start)) as batches:  # whatever ends it, no thread goes on reading
+                for batch in batches:
+                    self._one_update(batch)
+                    if self.patience and self.patience.exhausted(self.update):
+                        break
 
     def _one_update(self, batch: Any) -> None:
         began = time.perf_counter()
@@ -275,7 +283,9 @@ class _Run:
 
     def _tell(self, record: dict[str, Any] | None) -> None:
         self.last_told = time.perf_counter()
-        progress = Progress(self.fitting.name, self.update, self.total, self.rows_seen, self.seconds, record)
+        made, spent = self.update - self.first_update, self.last_told - self.began
+        pace = (self.rows_seen / spent, spent / made * (self.total - self.update)) if made else (0.0, None)
+        progress = Progress(self.fitting.name, self.update, self.total, self.rows_seen, self.seconds, record, *pace)
         for callback in self.fitting.callbacks:
             callback(progress)
 
@@ -310,6 +320,7 @@ class _Run:
         self.step.load_state_dict(saved.part("step"))
         self.best = {name: value.to(self.device) for name, value in saved.part("best").items()}
         self.update, self.seconds = values["update"], values["seconds"]
+        self.first_update = self.update
         self.loss_sum, self.loss_rows = values["loss_sum"], values["loss_rows"]
         self.rate.load_state(values["rate"])
         self.momentum.load_state(values["momentum"])

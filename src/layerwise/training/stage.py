@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
@@ -9,13 +10,15 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 
-from ..data.batches import Batch, Batches
+from ..data.batches import Batches
+from ..data.features import bytes_of
+from ..data.rowset import RowSet
 from ..nn.modes import evaluation
 from ..objectives.objective import LayerLearner
 from ..plan import TrainingPlan
 from .curvature import automatic_rate
 from .fallbacks import fallbacks, fit_with_fallbacks
-from .loop import Surroundings
+from .loop import Fitted, Surroundings
 
 if TYPE_CHECKING:
 
@@ -23,6 +26,8 @@ if TYPE_CHECKING:
         """A module that keeps a learner's promises; Python's types have no other word for both at once."""
 
 
+logger = logging.getLogger("layerwise")
+WAITED_SHARE, WAITED_SECONDS = 0.2, 1.0  # above both, a stage that waited for its rows says so
 JUDGED_ROWS = 10_000  # rows on which a trained layer is measured
 BLOCK = 4096
 
@@ -67,7 +72,7 @@ class Stage:
 
 def train_stage(
     learner: TrainedLayer,
-    given: Sequence[Batch],
+    given: Sequence[RowSet],
     kind: str,
     rate: float | str,
     plan: TrainingPlan,
@@ -81,7 +86,7 @@ def train_stage(
     learner : nn.Module
         What an objective built around the layer.
     given : (rows,) or (rows, held_out)
-        All rows of the stage: the layer's inputs, and classes or the network's own rows where the objective uses them.
+        The rows of the stage: the layer's inputs, and classes or the network's own rows where the objective uses them.
     kind : str
         Of the objective, for the record.
     rate : float or "auto"
@@ -96,7 +101,8 @@ def train_stage(
     batches = Batches(rows.inputs, rows.targets, plan.batch_size, fitting.randomness, rows.raw)
     rates = [float(rate)] if rate != "auto" else _rates(learner, batches, fitting.randomness.seed("curvature"))
     fitted, chosen = fit_with_fallbacks(learner, batches, plan, rates, fitting)
-    judged = _average(learner, judged_on.at(slice(JUDGED_ROWS)))
+    _warn_of_waiting(batches, fitted, fitting.name)
+    judged = _average(learner, judged_on, JUDGED_ROWS)
     return Stage(
         number=number,
         layer=learner.layer.name,
@@ -117,12 +123,24 @@ def _rates(learner: nn.Module, batches: Batches, seed: int) -> Sequence[float]:
     return fallbacks(automatic_rate(learner, next(batches.epoch(0)), generator))
 
 
-def _average(learner: TrainedLayer, rows: Batch) -> dict[str, float]:
+def _warn_of_waiting(batches: Batches, fitted: Fitted, name: str) -> None:
+    """Say so where reading rows, not arithmetic, decided how long a fit took."""
+    share = batches.waited / (batches.waited + fitted.seconds + 1e-9)
+    if batches.waited > WAITED_SECONDS and share > WAITED_SHARE:
+        logger.warning(
+            "%s: %.0f %% of the time was spent on waiting for rows to be read; raise memory_limit above %.1f (GiB) to "
+            "keep them in memory, or store them uncompressed on a faster disk",
+            name, 100 * share, bytes_of(batches.inputs) / 2**30,
+        )  # fmt: skip
+
+
+def _average(learner: TrainedLayer, rows: RowSet, most: int | None = None) -> dict[str, float]:
     """Return the learner's loss on clean rows and the mean predictor's, block by block."""
     total = {"clean_loss": 0.0, "mean_predictor_loss": 0.0}
+    count = 0
     with evaluation(learner):
-        for start in range(0, len(rows.inputs), BLOCK):
-            block = rows.at(slice(start, start + BLOCK))
+        for block in rows.blocks(BLOCK, most):
+            count += len(block.inputs)
             for name in total:
                 total[name] += float(getattr(learner, name)(block)) * len(block.inputs)
-    return {name: value / len(rows.inputs) for name, value in total.items()}
+    return {name: value / count for name, value in total.items()}

@@ -13,7 +13,7 @@ def line_of(progress: Progress) -> str:
 
     Examples
     --------
-    >>> line_of(Progress("pretrain/1", 600, 9000, 60000, 3.0, {"training_loss": 92.13, "epoch": 1.0}))
+    >>> line_of(Progress("pretrain/1", 600, 9000, 60000, 3.0, {"training_loss": 92.13, "epoch": 1.0}, 2e4))
     'pretrain/1: update 600 of 9000, epoch 1, training loss 92.13, 20,000 rows/s'
     """
     record = progress.record or {}
@@ -22,8 +22,8 @@ def line_of(progress: Progress) -> str:
     parts += [f"{word} {record[key]:.4g}" for key, word in words.items() if key in record]
     if "validation_error" in record:
         parts.append(f"validation error {record['validation_error']:.2f} %")
-    if progress.seconds > 0 and progress.rows:
-        parts.append(f"{progress.rows / progress.seconds:,.0f} rows/s")
+    if progress.rows_per_second:
+        parts.append(f"{progress.rows_per_second:,.0f} rows/s")
     return ", ".join(parts)
 
 
