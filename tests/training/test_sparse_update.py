@@ -11,13 +11,16 @@ from torch import nn
 
 from layerwise.data.batches import Batch
 from layerwise.data.sparse import sparse_tensor
+from layerwise.errors import PlanError
 from layerwise.nn.corruption import Masking
 from layerwise.nn.layers import Layer
 from layerwise.objectives.denoising import DenoisingAutoencoder
 from layerwise.objectives.objective import FeatureFacts
 from layerwise.objectives.sampled import draw_kept
+from layerwise.plan import TrainingPlan
 from layerwise.training import sparse_update
 from layerwise.training.sparse_update import columns_together, subtract_products
+from layerwise.training.step import SparseStep, step_for
 
 
 def sparse(rows: int, width: int, seed: int, share: float = 0.2) -> scipy.sparse.csr_array:
@@ -94,17 +97,19 @@ def test_columns_are_put_back():
     assert weight[0, 0] == 7.0 and torch.equal(weight[1:], before[1:])
 
 
-@pytest.mark.parametrize("decay", [0.0, 0.05])
+@pytest.mark.parametrize("decay", [0.0, 0.05, 1.6, 2.0, 3.0])
 @pytest.mark.parametrize("weights", ["full", "encoder", "untied"])
 def test_fifty_updates_equal_dense_ones_in_numpy(weights, decay):
-    """The decay is one number a weight here and a product with every element there."""
+    """The decay is one number here and a product with every element there; 2.0 takes all that was there before."""
     rows, rate, size, units = sparse(40, 60, 5, 0.1), 0.5, 8, 7
     learner = learner_of(rows, units, weights)
     module, decoder = learner.layer.module, learner.decoder
     w, b, c = (p.detach().numpy().copy() for p in (module.weight, module.bias, decoder.bias))
     v = w if decoder.tied else decoder.weight.detach().numpy().copy()
-    own = [p for p in learner.parameters() if p.ndim == 2]
-    with columns_together(own):
+    step = step_for(learner, TrainingPlan(epochs=1, batch_size=size, l2=decay), (60,))
+    assert isinstance(step, SparseStep)
+    step.set_learning_rate(rate)
+    with columns_together(learner.wide):
         for update in range(50):
             batch = sparse_tensor(rows[np.random.default_rng(update).permutation(40)[:size]])
             noisy, mask = drawn(learner, batch, update)
@@ -118,10 +123,10 @@ def test_fifty_updates_equal_dense_ones_in_numpy(weights, decay):
             else:
                 w, v = w - rate * (encoder + decay * w), v - rate * (back + decay * v)
             b, c = b - rate * dh.mean(0), c - rate * dz.mean(0)
-            sparse_step(learner, batch, seeded(update), rate, decay)
-        assert decay == 0 or learner.shrunk < 0.9
-        learner.settle()
-    for parameter, expected in ((module.weight, w), (module.bias, b), (decoder.bias, c), (own[-1], v)):
+            step(Batch(batch), seeded(update))
+        assert decay != 0.05 or learner.shrunk < 0.9
+        step.settle()
+    for parameter, expected in ((module.weight, w), (module.bias, b), (decoder.bias, c), (learner.wide[-1], v)):
         np.testing.assert_allclose(parameter.detach().numpy(), expected, rtol=1e-10, atol=1e-13)
 
 
@@ -147,12 +152,8 @@ def drawn(learner, batch: torch.Tensor, seed: int) -> tuple[np.ndarray, np.ndarr
     return noisy, mask
 
 
-def sparse_step(learner, batch: torch.Tensor, generator: torch.Generator, rate: float, decay: float) -> None:
-    factors = learner.factors(Batch(batch), generator)
-    learner.shrunk.mul_(1 - rate * decay)
-    for parameter, pairs in factors.products.items():
-        if parameter is learner.layer.module.bias:
-            parameter.data -= rate * factors.scale * sum(left.T @ right for left, right in pairs)
-        else:
-            shrunk = float(learner.shrunk) if parameter.ndim == 2 else 1.0
-            subtract_products(parameter, pairs, rate * factors.scale / shrunk)
+def test_decay_with_weights_that_are_not_trained_is_refused():
+    learner = learner_of(sparse(10, 20, 0), 3, "untied")
+    learner.layer.module.weight.requires_grad_(False)
+    with pytest.raises(PlanError, match=r"some of them are not trained\nhint: leave l2 out"):
+        step_for(learner, TrainingPlan(epochs=1, batch_size=5, l2=0.1), (20,))

@@ -71,6 +71,11 @@ class Autoencoder:
     penalties: tuple[Penalty, ...] = ()
     kind: Literal["autoencoder"] = "autoencoder"
 
+    @property
+    def takes_sparse(self) -> bool:
+        """Whether sparse rows can stay sparse on their way into the layer."""
+        return not self.penalties
+
     def build(self, layer: Layer, facts: FeatureFacts, generator: Generator) -> AutoencoderLearner:
         """Build the learner of a layer from what is known of its inputs."""
         return AutoencoderLearner(self, layer, facts, self.penalties)

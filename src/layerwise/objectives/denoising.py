@@ -87,6 +87,11 @@ class DenoisingAutoencoder:
                 raise ValueError("sampled reconstruction takes neither penalties nor emphasis: leave them out")
         return self
 
+    @property
+    def takes_sparse(self) -> bool:
+        """Whether sparse rows can stay sparse on their way into the layer: other noise than masking fills them."""
+        return isinstance(self.corruption, Masking) and self.emphasis is None and not self.penalties
+
     def build(self, layer: Layer, facts: FeatureFacts, generator: Generator) -> AutoencoderLearner:
         """Build the learner of a layer from what is known of its inputs."""
         if facts.sparse and self.reconstruction == "sampled":

@@ -214,11 +214,15 @@ class SampledLearner(AutoencoderLearner):
         squashed = self.decoder.output == "sigmoid" and self.loss_name == "squared"
         return error.mul_(output * (1 - output)) if squashed else error
 
+    @property
+    def wide(self) -> list[nn.Parameter]:
+        """The weights that have a column for each of the d."""
+        return [weight for weight in (self.layer.module.weight, self.decoder.weight) if weight is not None]
+
     def settle(self) -> None:
         """Bring the parameters to the weights that they stand for."""
         if self.shrunk != 1.0:
             with torch.no_grad():
-                for weight in (self.layer.module.weight, self.decoder.weight):
-                    if weight is not None:
-                        weight.mul_(self.shrunk.to(weight.dtype))
+                for weight in self.wide:
+                    weight.mul_(self.shrunk.to(weight.dtype))
                 self.shrunk.fill_(1.0)
