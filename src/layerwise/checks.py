@@ -13,7 +13,7 @@ from .data.spill import Store
 from .errors import DataError, PlanError
 from .nn.cutting import cut
 from .nn.layers import Layer
-from .objectives.objective import FeatureFacts, Objective
+from .objectives.objective import FeatureFacts, Objective, fed
 from .plan import PretrainPlan
 from .stack import encode, prepare, prepare_all
 
@@ -38,7 +38,8 @@ def check_pretraining(network: nn.Module, plan: PretrainPlan, rows: RowSet, held
     classes = classes_of(rows, held_out)
     weight = next(network.parameters())
     every = prepare_all(layers[0], rows.inputs.to(weight.device, weight.dtype), Store(plan.memory_limit))
-    first = FeatureFacts.of(every, classes)
+    first = FeatureFacts.of(fed(objectives[0], every), classes)
+    _check_sampling(objectives, plan, first)
     for part in [rows] if held_out is None else [rows, held_out]:
         codes = part.inputs.read(0, min(2, len(part))).to(weight)
         for layer, objective in zip(layers, objectives, strict=True):
@@ -63,6 +64,33 @@ def _check_noise(objectives: Sequence[Objective], plan: PretrainPlan) -> None:
                 "corrupt is 'input' and emphasis is set, but noise on the network's input chooses no element of a code",
                 "leave emphasis out, or leave corrupt at 'layer'",
             )
+
+
+def _check_sampling(objectives: Sequence[Objective], plan: PretrainPlan, facts: FeatureFacts) -> None:
+    """Refuse sampled reconstruction where rows are dense, or with what would need every weight in every update."""
+    sampling = [objective for objective in objectives if getattr(objective, "reconstruction", "full") == "sampled"]
+    if not sampling:
+        return
+    if not facts.sparse:
+        raise PlanError(
+            "reconstruction is 'sampled', but the first layer is fed dense rows",
+            "give a scipy.sparse matrix to a network that begins with an nn.Linear, or leave reconstruction at 'full'",
+        )
+    if sampling[0] is not objectives[0]:
+        return
+    wanted = {
+        "momentum": plan.momentum, "momentum_schedule": plan.momentum_schedule, "l1": plan.l1,
+        "max_norm": plan.max_norm, "clip_norm": plan.clip_norm, "precision": plan.precision,
+        "optimizer": plan.optimizer if plan.optimizer != "sgd" else None,
+        "fan_in_scaling": plan.fan_in_scaling and plan.l2 and not getattr(sampling[0], "tied", True),
+    }  # fmt: skip
+    found = [name for name, value in wanted.items() if value]
+    if found:
+        raise PlanError(
+            f"reconstruction is 'sampled', and {' and '.join(found)} would change every weight in every update, not "
+            "those of a few columns",
+            f"leave {' and '.join(found)} out, or reconstruction at 'full'",
+        )
 
 
 def _check_targets(objectives: Sequence[Objective], plan: PretrainPlan, rows: RowSet, held_out: RowSet | None) -> None:

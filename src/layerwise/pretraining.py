@@ -29,7 +29,7 @@ from .nn.cutting import cut
 from .nn.initialization import initialize
 from .nn.layers import Layer
 from .nn.modes import modes_kept
-from .objectives.objective import FeatureFacts, Objective
+from .objectives.objective import FeatureFacts, Objective, fed
 from .origins import log_origins, origins
 from .plan import PretrainPlan
 from .randomness import Randomness
@@ -112,7 +112,7 @@ def pretrain(
     network : nn.Module
         Any module of dense and convolutional modules with one input (`layerwise.nn.cutting.cut` says how it is cut).
         Its ``state_dict`` keys, device, modes, dtype and ``requires_grad`` stay as found.
-    inputs : array, tensor, path or Source
+    inputs : array, tensor, sparse matrix, path or Source
         Rows (n, ...), as `open_source` takes them and in the shape that the network takes.
     targets : array, tensor, path or Source, optional
         One label a row, for objectives that learn from them; -1, NaN or None is no label.
@@ -299,8 +299,8 @@ def _given(layer: Layer, rows: RowSet, objective: Objective, store: Store) -> Ro
         assert rows.targets is not None
         labelled = rows.targets >= 0
         rows = some_rows(replace(rows, raw=None), labelled.nonzero().squeeze(1).cpu(), store)
-        return replace(rows, inputs=prepare_all(layer, rows.inputs, store))
-    return RowSet(prepare_all(layer, rows.inputs, store), None, rows.raw)
+        return replace(rows, inputs=fed(objective, prepare_all(layer, rows.inputs, store)))
+    return RowSet(fed(objective, prepare_all(layer, rows.inputs, store)), None, rows.raw)
 
 
 def reach(below: Sequence[Layer], layer: Layer, rows: Tensor) -> Tensor:

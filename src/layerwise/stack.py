@@ -8,12 +8,14 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import scipy.sparse
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, fx, nn
 
-from .data.features import Features, mapped
+from .data.features import Features, as_features, blocks, mapped
+from .data.sparse import SparseSource, dense, load_sparse, sparse_tensor
 from .data.spill import Store
 from .errors import DataError, NetworkError, PlanError, RunError
 from .nn.decoder import Decoder
@@ -57,12 +59,18 @@ class Stack:
         """Number of layers."""
         return len(self.layers)
 
-    def encode(self, inputs: Tensor, depth: int | None = None) -> Tensor:
-        """Return the codes of rows (rows, features) after ``depth`` layers, None for all; depth 0 is the input."""
+    def encode(self, inputs: Any, depth: int | None = None) -> Tensor:
+        """Return the codes of rows (rows, features) after ``depth`` layers, None for all; depth 0 is the input.
+
+        The rows are a tensor or a sparse matrix of SciPy.
+        """
         depth = self._check(depth)
+        if scipy.sparse.issparse(inputs):
+            inputs = sparse_tensor(load_sparse(SparseSource(inputs, "inputs"), dtype=torch.float64))
+        codes: Tensor = inputs
         for number, layer in enumerate(self.layers[:depth], 1):
-            inputs = encode(layer, inputs, code=number == depth)
-        return inputs
+            codes = encode(layer, codes, code=number == depth)
+        return codes
 
     def decode(self, codes: Tensor, depth: int | None = None) -> Tensor:
         """Map codes of ``depth`` layers, None for all, back to the input.
@@ -180,7 +188,7 @@ def _through(layer: Layer, block: Tensor) -> Tensor:
 
 def prepare_all(layer: Layer, rows: Features, store: Store) -> Features:
     """Do what `prepare` does with rows that may be in a file."""
-    first = prepare(layer, rows.read(0, min(2, rows.shape[0])))
+    first = prepare(layer, dense(rows.read(0, min(2, rows.shape[0]))))
     if all(isinstance(module, _RESHAPING) for module in layer.preamble):
         return rows.reshaped(tuple(first.shape[1:]))
     return store.keep(mapped(rows, partial(prepare, layer), BLOCK), rows.shape[0])
@@ -196,7 +204,7 @@ def prepare(layer: Layer, rows: Tensor) -> Tensor:
     """
     try:
         with evaluation(layer):
-            rows = layer.preamble(rows)
+            rows = layer.preamble(dense(rows)) if len(layer.preamble) else rows
     except RuntimeError as error:
         raise DataError(
             f"rows of shape {tuple(rows.shape[1:])} cannot be taken to layer {layer.name!r}: {error}",
@@ -248,11 +256,13 @@ def _blockwise(module: nn.Module, function: Callable[[Tensor], Tensor], rows: Te
     weight = next(module.parameters())
     found: Tensor | None = None
     with evaluation(module):
-        for start in range(0, len(rows), BLOCK):
-            block = function(rows[start : start + BLOCK].to(device=weight.device, dtype=weight.dtype))
+        start = 0
+        for part in blocks(as_features(rows), BLOCK):
+            block = function(part.to(device=weight.device, dtype=weight.dtype))
             if found is None:
                 found = block.new_empty(len(rows), *block.shape[1:])
             found[start : start + BLOCK] = block
+            start += len(block)
     if found is None:
         raise DataError("there are no rows to encode", "give at least one row")
     return found

@@ -162,12 +162,6 @@ def test_refuses_rows_it_cannot_use(rows, message):
         open_source(rows)
 
 
-def test_refuses_a_sparse_matrix():
-    scipy_sparse = pytest.importorskip("scipy.sparse")
-    with pytest.raises(DataError, match=r"sparse matrix[^\n]*\nhint: .*toarray"):
-        open_source(scipy_sparse.eye(3, format="csr"))
-
-
 def test_refuses_a_data_set_name_for_an_array():
     with pytest.raises(DataError, match="name='data' chooses a data set of a file"):
         open_source(ROWS, name="data")
@@ -226,7 +220,7 @@ class TestFiles:
         with pytest.raises(DataError, match="HDF5 file cannot be read"):
             load_rows(source)
 
-    @pytest.mark.parametrize("suffix", [".csv", ".feather", ".npz"])
+    @pytest.mark.parametrize("suffix", [".csv", ".feather"])
     def test_formats_of_later_versions(self, tmp_path, suffix):
         (tmp_path / f"rows{suffix}").write_text("1,2\n")
         with pytest.raises(DataError, match=rf"\{suffix} files cannot be read yet in this version"):

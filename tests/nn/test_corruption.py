@@ -5,10 +5,13 @@ from __future__ import annotations
 import math
 
 import pytest
+import scipy.sparse
 import torch
 from pydantic import TypeAdapter, ValidationError
 from scipy import stats
 
+from layerwise.data.sparse import sparse_tensor
+from layerwise.errors import DataError
 from layerwise.nn.corruption import Corruption, GaussianNoise, Masking, SaltAndPepper
 
 KINDS = [Masking(0.3), GaussianNoise(0.5), SaltAndPepper(0.3)]
@@ -122,3 +125,32 @@ def test_written_and_read_back(noise):
     assert adapter.validate_python(adapter.dump_python(noise)) == noise
     with pytest.raises(ValidationError, match="kind"):
         adapter.validate_python({"kind": "blur", "rate": 0.1})
+
+
+def test_masking_of_sparse_rows_drops_stored_elements_independently_with_its_rate():
+    dense = torch.rand(100, 2000, generator=torch.Generator().manual_seed(1)) + 0.1
+    dense[:, 400:] = 0.0
+    dense[3] = 0.0
+    rows = sparse_tensor(scipy.sparse.csr_array(dense.numpy()))
+    noisy = Masking(0.3)(rows, torch.Generator().manual_seed(2))
+    assert noisy.layout is torch.sparse_csr and noisy.shape == rows.shape
+    kept = noisy.to_dense() != 0
+    assert torch.equal(noisy.to_dense(), dense * kept)
+    count = dense.count_nonzero()
+    assert abs(int(kept.sum()) - 0.7 * count) < CERTAIN * (0.21 * count) ** 0.5
+    assert noisy.values().numel() == int(kept.sum()), "dropped, not stored as zeros"
+    assert torch.equal(rows.to_dense(), dense), "the clean rows are the target"
+
+
+@pytest.mark.parametrize("rate", [0.0, 1.0])
+def test_masking_of_sparse_rows_at_the_ends(rate):
+    rows = sparse_tensor(scipy.sparse.csr_array([[0.0, 2.0], [0.0, 0.0], [3.0, 4.0]]))
+    noisy = Masking(rate)(rows, torch.Generator().manual_seed(0))
+    assert torch.equal(noisy.to_dense(), rows.to_dense() * (1 - rate))
+
+
+@pytest.mark.parametrize("noise", [GaussianNoise(0.1), SaltAndPepper(0.1)])
+def test_noise_that_would_make_sparse_rows_dense_is_refused(noise):
+    rows = sparse_tensor(scipy.sparse.csr_array([[0.0, 2.0]]))
+    with pytest.raises(DataError, match=r"would make sparse rows dense\nhint: take Masking"):
+        noise(rows, torch.Generator())

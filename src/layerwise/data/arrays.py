@@ -55,9 +55,7 @@ def as_array(x: Any, name: str) -> np.ndarray:
         # NumPy has no bfloat16; float32 holds each of its values exactly.
         return np.asarray((x.float() if x.dtype is torch.bfloat16 else x).numpy())
     if hasattr(x, "toarray") and hasattr(x, "nnz"):
-        raise DataError(
-            f"{name}: found a sparse matrix, which this version cannot read yet", "convert it with .toarray()"
-        )
+        raise DataError(f"{name}: found a sparse matrix, expected a dense array", "convert it with .toarray()")
     if np.ma.is_masked(x):
         raise DataError(f"{name}: found a masked array with masked entries", "fill them first, with x.filled(value)")
     try:

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from .source import Source, as_floats, as_tensor, check_finite
+from .sparse_features import from_tensor
 
 # Small enough that a window has blocks from many places, large enough that reading one costs more than finding it.
 BLOCK_BYTES = 4 * 2**20
@@ -240,7 +241,9 @@ def _sizes(source: Source, row_bytes: int) -> Span:
 
 def as_features(rows: Tensor | Features) -> Features:
     """Return a tensor's rows as features; features as they are."""
-    return Dense(rows) if isinstance(rows, Tensor) else rows
+    if not isinstance(rows, Tensor):
+        return rows
+    return Dense(rows) if rows.layout is torch.strided else from_tensor(rows)
 
 
 def blocks(features: Features, size: int, most: int | None = None) -> Iterator[Tensor]:

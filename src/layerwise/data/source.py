@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
+import scipy.sparse
 import torch
 
 from ..errors import DataError, nearest
@@ -17,11 +18,14 @@ from .hdf5 import Hdf5Source, Kind, find_dataset, is_hdf5, split_path
 from .listfile import ListFileSource, is_list_file
 from .npy import NpySource
 from .parquet import SUFFIXES, ParquetSource, open_labels
+from .sparse import Hdf5Rows, SparseSource, find_group, open_npz
 
 # Large blocks, because a compressed HDF5 chunk that straddles two of them is unpacked twice.
 BLOCK_BYTES = 64 * 2**20
+# Sparse rows that take no more than this as dense ones are turned into them where only dense rows can be used.
+DENSE_BYTES = 2**30
 
-NOT_YET = (".csv", ".tsv", ".feather", ".arrow", ".npz", ".mat", ".pkl", ".pt", ".xlsx")
+NOT_YET = (".csv", ".tsv", ".feather", ".arrow", ".mat", ".pkl", ".pt", ".xlsx")
 
 
 @runtime_checkable
@@ -47,8 +51,11 @@ class Source(Protocol):
     dtype: np.dtype
     sparse: bool
 
-    def read(self, start: int, stop: int) -> np.ndarray:
-        """Return the rows from `start` up to, not including, `stop`; IndexError outside the rows."""
+    def read(self, start: int, stop: int) -> Any:
+        """Return the rows from `start` up to, not including, `stop`: an array, or a `scipy.sparse.csr_array`.
+
+        IndexError outside the rows.
+        """
         ...
 
 
@@ -57,10 +64,11 @@ def open_source(x: Any, *, name: str | None = None, kind: Kind = "inputs") -> So
 
     Parameters
     ----------
-    x : array-like, torch.Tensor, Source, str or path
-        Rows in memory or mapped to it, shape (N, ...); a source (returned as it is); the path of an HDF5, ``.npy`` or
-        Parquet file; or the path of a list file with one HDF5 path per line. A path may end in ``::data-set``,
-        ``::group`` or a Parquet file's ``::column``.
+    x : array-like, torch.Tensor, sparse matrix, Source, str or path
+        Rows in memory or mapped to it, shape (N, ...), sparse ones of SciPy among them; a source (returned as it is);
+        the path of an HDF5 (a group with ``data``, ``indices``, ``indptr`` and ``shape`` is sparse rows), ``.npy`` or
+        Parquet file, or of a ``.npz`` of `scipy.sparse.save_npz`; or the path of a list file with one HDF5 path per
+        line. A path may end in ``::data-set``, ``::group`` or a Parquet file's ``::column``.
     name : str, optional
         Data set or column within the file (wins over ``::``). Without one, ``data``, ``inputs``, ``x``, ``images`` ...
         are tried for inputs, ``label``, ``labels``, ``targets``, ``y`` ... for targets, then the only data
@@ -88,11 +96,15 @@ def open_source(x: Any, *, name: str | None = None, kind: Kind = "inputs") -> So
     if isinstance(x, (str, os.PathLike)):
         source = _open_path(os.fspath(x), name, kind)
     else:
-        source = x if isinstance(x, Source) else ArraySource(x, kind)
+        source = x if isinstance(x, Source) else _in_memory(x, kind)
         if name is not None:
             raise DataError(f"{kind}: name={name!r} chooses a data set of a file, but rows were given", "leave it out")
     _check(source, kind)
     return source
+
+
+def _in_memory(x: Any, kind: Kind) -> Source:
+    return SparseSource(x, kind) if kind == "inputs" and scipy.sparse.issparse(x) else ArraySource(x, kind)
 
 
 def _open_path(text: str, name: str | None, kind: Kind) -> Source:
@@ -105,7 +117,12 @@ def _open_path(text: str, name: str | None, kind: Kind) -> Source:
             raise DataError(f"{path}: {name or own!r} chooses a data set, but a .npy file has one only", "leave it out")
         return NpySource(path)
     try:
+        if path.suffix.lower() == ".npz" and kind == "inputs":
+            return open_npz(path)
         if is_hdf5(path):
+            group = find_group(path, name or own) if kind == "inputs" else None
+            if group is not None:
+                return SparseSource(Hdf5Rows(path, group), f"{path}::{group}")
             return Hdf5Source(path, find_dataset(path, name or own, kind))
         if is_list_file(path):
             return ListFileSource(path, name or own, kind)
@@ -193,13 +210,13 @@ def load_rows(source: Source, *, dtype: torch.dtype = torch.float32, scale: floa
     Returns
     -------
     torch.Tensor, shape ``source.shape``
-        Freshly allocated; no more than one block beside it is in memory at a time.
+        Freshly allocated; no more than one block beside it is in memory at a time. Sparse rows come dense.
 
     Raises
     ------
     DataError
         At the first value, in row order, that is not a finite number in `dtype`; it names source, row and
-        column.
+        column. When sparse rows are too wide to be dense.
 
     Examples
     --------
@@ -208,9 +225,12 @@ def load_rows(source: Source, *, dtype: torch.dtype = torch.float32, scale: floa
     """
     if scale is not None and not (math.isfinite(scale) and scale > 0):
         raise DataError(f"scale is {scale!r}, expected a number above 0", "leave it out to keep the values as they are")
+    _check_dense_size(source)
     rows = torch.empty(source.shape, dtype=dtype)
     for start, stop in blocks(source):
         raw = source.read(start, stop)
+        if source.sparse:
+            raw = raw.toarray()
         part = rows[start:stop]
         part.copy_(as_tensor(raw, dtype))
         if scale is not None:
@@ -244,6 +264,16 @@ def blocks(source: Source, size: int = BLOCK_BYTES) -> Iterator[tuple[int, int]]
     count = max(1, size // row_bytes)
     for start in range(0, source.shape[0], count):
         yield start, min(start + count, source.shape[0])
+
+
+def _check_dense_size(source: Source) -> None:
+    size = 4 * math.prod(source.shape)
+    if source.sparse and size > DENSE_BYTES:
+        raise DataError(
+            f"{source.name}: sparse rows of shape {source.shape} take {size / 2**30:.1f} GiB as dense ones, "
+            f"and only dense rows of at most {DENSE_BYTES / 2**30:.0f} GiB can be used here",
+            "layerwise.pretrain takes sparse rows as they are; elsewhere give fewer rows or columns",
+        )
 
 
 def check_finite(part: torch.Tensor, raw: np.ndarray, start: int, name: str) -> None:

@@ -16,6 +16,8 @@ from ..errors import DataError, RunError
 from .arrays import check_block
 from .features import BLOCK_BYTES, WINDOW_BYTES, Dense, Features, Streamed, blocks, bytes_of, numpy_of
 from .source import Source, load_rows
+from .sparse import SparseSource, load_sparse
+from .sparse_features import Sparse
 
 
 class Store:
@@ -70,18 +72,20 @@ class Store:
 
     def settle(self, features: Features) -> Features:
         """Bring rows into memory where they are within the limit, as some of a file's rows may be."""
-        if isinstance(features, Dense) or bytes_of(features) > self.limit:
+        if isinstance(features, (Dense, Sparse)) or bytes_of(features) > self.limit:
             return features
         return self.keep(blocks(features, features.block), features.shape[0])
 
     def open(self, source: Source, dtype: torch.dtype) -> Features:
-        """Return a source's rows, read into memory where they are within the limit.
+        """Return a source's rows, read into memory where they are within the limit, and always where they are sparse.
 
         Raises
         ------
         DataError
             When the rows are beyond it, and the file keeps so many in one piece that a part is not read by itself.
         """
+        if isinstance(source, SparseSource):
+            return Sparse(load_sparse(source, dtype=dtype))
         if math.prod(source.shape) * dtype.itemsize <= self.limit:
             return Dense(load_rows(source, dtype=dtype))
         features = Streamed(source, dtype=dtype)

@@ -1,7 +1,7 @@
 """Corruption: the noise that a denoising auto-encoder learns to undo (Vincent et al. 2010, section 3.3).
 
 Each kind is a frozen value that is called with rows and a generator. The rows are never changed in place, because the
-clean rows are the target.
+clean rows are the target. Sparse rows (``torch.sparse_csr``) can be masked; other noise would make them dense.
 """
 
 from __future__ import annotations
@@ -11,7 +11,10 @@ from typing import Annotated, Literal
 import torch
 from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
-from torch import Generator, Tensor
+from torch import Generator, Tensor, nn
+
+from ..data.sparse import csr_tensor
+from ..errors import DataError
 
 VALUE = ConfigDict(extra="forbid", arbitrary_types_allowed=False)
 
@@ -42,13 +45,21 @@ class Masking:
     kind: Literal["masking"] = "masking"
 
     def __call__(self, inputs: Tensor, generator: Generator) -> Tensor:
-        """Return a corrupted copy of ``inputs``, any shape."""
+        """Return a corrupted copy of ``inputs``, any shape; of sparse rows one with fewer stored elements."""
+        if inputs.layout is not torch.strided:
+            return self._drop(inputs, generator)
         return self.corrupt(inputs, generator)[0]
 
     def corrupt(self, inputs: Tensor, generator: Generator) -> tuple[Tensor, Tensor]:
         """Return a corrupted copy, and which elements the noise chose (an element that was 0 already among them)."""
-        chosen = _draws(inputs, generator) < _below(self.rate)
+        chosen = _draws(_dense(inputs, "a choice of elements, zeros included,"), generator) < _below(self.rate)
         return inputs * ~chosen, chosen
+
+    def _drop(self, inputs: Tensor, generator: Generator) -> Tensor:
+        """Mask sparse rows: a zero stays one, so that only stored elements need a draw."""
+        kept = _draws(inputs.values(), generator) >= _below(self.rate)
+        pointers = nn.functional.pad(kept.cumsum(0), (1, 0)).index_select(0, inputs.crow_indices())
+        return csr_tensor(pointers, inputs.col_indices()[kept], inputs.values()[kept], inputs.shape)
 
 
 @dataclass(frozen=True, config=VALUE)
@@ -82,7 +93,8 @@ class GaussianNoise:
 
     def corrupt(self, inputs: Tensor, generator: Generator) -> tuple[Tensor, Tensor]:
         """Return a corrupted copy, and which elements the noise chose: all of them."""
-        noise = torch.randn(inputs.shape, generator=generator, dtype=inputs.dtype, device=generator.device)
+        shape = _dense(inputs, "Gaussian noise").shape
+        noise = torch.randn(shape, generator=generator, dtype=inputs.dtype, device=generator.device)
         noisy = inputs.add(noise.to(inputs.device), alpha=self.std)
         return noisy, torch.ones_like(inputs, dtype=torch.bool)
 
@@ -118,13 +130,19 @@ class SaltAndPepper:
 
     def corrupt(self, inputs: Tensor, generator: Generator) -> tuple[Tensor, Tensor]:
         """Return a corrupted copy, and which elements the noise chose (whatever they were before)."""
-        draws = _draws(inputs, generator)
+        draws = _draws(_dense(inputs, "salt-and-pepper noise"), generator)
         chosen, pepper = draws < _below(self.rate), draws < _below(self.rate / 2)
         noisy = torch.where(chosen, torch.ones_like(inputs), inputs)
         return torch.where(pepper, torch.zeros_like(inputs), noisy), chosen
 
 
 Corruption = Annotated[Masking | GaussianNoise | SaltAndPepper, Field(discriminator="kind")]
+
+
+def _dense(inputs: Tensor, what: str) -> Tensor:
+    if inputs.layout is not torch.strided:
+        raise DataError(f"{what} would make sparse rows dense", "take Masking, without emphasis, or give dense rows")
+    return inputs
 
 
 def _draws(inputs: Tensor, generator: Generator) -> Tensor:

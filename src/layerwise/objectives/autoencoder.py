@@ -11,6 +11,7 @@ from pydantic.dataclasses import dataclass
 from torch import Generator, Tensor, nn
 
 from ..data.batches import Batch
+from ..data.sparse import dense, dense_parts
 from ..errors import DataError, PlanError
 from ..nn.chain import Products, activate, activation_of, row_sum, through
 from ..nn.corruption import Corruption
@@ -69,6 +70,11 @@ class Autoencoder:
     decoder_bias: DecoderBias = "mean"
     penalties: tuple[Penalty, ...] = ()
     kind: Literal["autoencoder"] = "autoencoder"
+
+    @property
+    def takes_sparse(self) -> bool:
+        """Whether sparse rows can stay sparse on their way into the layer."""
+        return not self.penalties
 
     def build(self, layer: Layer, facts: FeatureFacts, generator: Generator) -> AutoencoderLearner:
         """Build the learner of a layer from what is known of its inputs."""
@@ -160,7 +166,7 @@ class AutoencoderLearner(nn.Module):
         clean = batch.inputs
         noisy, weights = self._corrupted(batch, generator)
         codes = self.layer(noisy)
-        loss = self._loss(self.decoder.activation(codes), clean, weights)
+        loss = self._loss(self.decoder.activation(codes), dense(clean), weights)
         for penalty in self.penalties:
             loss = loss + penalty(self.layer, noisy, codes, generator)
         return loss
@@ -171,7 +177,7 @@ class AutoencoderLearner(nn.Module):
 
     def factors(self, batch: Batch, generator: Generator) -> Factors:
         """Return the loss, and the factors of its gradient by W, W of the decoder, b and c."""
-        clean, module, decoder = batch.inputs, self.layer.module, self.decoder
+        clean, module, decoder = dense(batch.inputs), self.layer.module, self.decoder
         noisy, weights = self._corrupted(batch, generator)
         activation = activation_of(module, self.layer.after)
         assert activation is not None
@@ -179,7 +185,7 @@ class AutoencoderLearner(nn.Module):
         # [h; dh] over [dz; x]: with tied weights both parts of W's gradient are one product
         rows = len(clean)
         above, below = self._stacked(rows)
-        below[rows:] = noisy
+        below[rows:] = dense(noisy)
         codes = activate(activation, up(below[rows:], module.weight, module.bias, out=above[:rows]))
         output = down(codes, back, decoder.bias)
         loss = self._loss(output, clean, weights)
@@ -221,6 +227,8 @@ class AutoencoderLearner(nn.Module):
             assert batch.raw is not None
             with torch.no_grad():
                 return self.below(self.corruption(batch.raw, generator)), None
+        if self.emphasis is None and batch.inputs.layout is not torch.strided:
+            return self.corruption(batch.inputs, generator), None  # which elements were chosen would be dense
         noisy, chosen = self.corruption.corrupt(batch.inputs, generator)
         if self.emphasis is None:
             return noisy, None
@@ -232,11 +240,15 @@ class AutoencoderLearner(nn.Module):
 
     def clean_loss(self, batch: Batch) -> Tensor:
         """Return the loss of reconstructing clean rows, without penalties."""
-        return self._loss(self.decoder.activation(self.layer(batch.inputs)), batch.inputs)
+        parts = dense_parts(batch.inputs)
+        losses = [self._total(self.decoder.activation(self.layer(rows)), rows) for rows in parts]
+        return torch.stack(losses).sum() / len(batch.inputs)
 
     def mean_predictor_loss(self, batch: Batch) -> Tensor:
         """Return the loss of giving the training rows' mean for every row."""
-        return loss_of_mean(self.mean, batch.inputs, self.loss_name)
+        parts = dense_parts(batch.inputs)
+        losses = [loss_of_mean(self.mean, rows, self.loss_name) * len(rows) for rows in parts]
+        return torch.stack(losses).sum() / len(batch.inputs)
 
     def reconstruct(self, inputs: Tensor) -> Tensor:
         """Encode and decode clean rows."""
@@ -245,13 +257,15 @@ class AutoencoderLearner(nn.Module):
 
     def _loss(self, activation: Tensor, clean: Tensor, weights: Tensor | None = None) -> Tensor:
         """Return the loss of a decoder's activation (before g), averaged over rows."""
+        return self._total(activation, clean, weights) / len(clean)
+
+    def _total(self, activation: Tensor, clean: Tensor, weights: Tensor | None = None) -> Tensor:
+        """Return the sum of the loss of all elements of a decoder's activation (before g)."""
         if self.loss_name == "cross_entropy":
             # on the activation, not its sigmoid: log(1 + exp(-|a|)) neither overflows nor loses precision
-            total = nn.functional.binary_cross_entropy_with_logits(activation, clean, weights, reduction="sum")
-        else:
-            error = (torch.sigmoid(activation) if self.decoder.output == "sigmoid" else activation) - clean
-            total = 0.5 * (error.square() if weights is None else weights * error.square()).sum()
-        return total / len(clean)
+            return nn.functional.binary_cross_entropy_with_logits(activation, clean, weights, reduction="sum")
+        error = (torch.sigmoid(activation) if self.decoder.output == "sigmoid" else activation) - clean
+        return 0.5 * (error.square() if weights is None else weights * error.square()).sum()
 
 
 def loss_of_mean(mean: Tensor, inputs: Tensor, loss_name: str) -> Tensor:

@@ -15,6 +15,7 @@ from ..nn.layers import Layer
 from .autoencoder import AutoencoderLearner, DecoderBias, DecoderName, LossName
 from .objective import FeatureFacts
 from .penalties import Penalty
+from .sampled import SampledLearner
 
 Weight = Annotated[float, Field(ge=0.0, allow_inf_nan=False)]
 
@@ -41,10 +42,15 @@ class DenoisingAutoencoder:
         Weights :math:`(\alpha, \beta)` of the loss of elements that the noise chose and of the others:
         :math:`\alpha \sum_{i \in J} \ell_i + \beta \sum_{i \notin J} \ell_i`. (1, 0) is full emphasis; None is (1, 1).
         Gaussian noise chooses every element, so it takes none.
+    reconstruction : {"full", "sampled"}
+        "sampled", of sparse rows: the loss of the elements that are not 0 and of about as many others, which are drawn
+        anew for every update and weighed so that its mean is the full loss (`layerwise.objectives.sampled`). It needs
+        masking noise, and takes neither penalties nor emphasis. Layers that are fed dense rows are trained in full.
 
     References
     ----------
-    Vincent et al. (2010), Stacked denoising autoencoders, JMLR 11.
+    Vincent et al. (2010), Stacked denoising autoencoders, JMLR 11. Dauphin, Glorot & Bengio (2011), Large-scale
+    learning of embeddings with reconstruction sampling, ICML.
 
     Examples
     --------
@@ -63,6 +69,7 @@ class DenoisingAutoencoder:
     decoder_bias: DecoderBias = "mean"
     penalties: tuple[Penalty, ...] = ()
     emphasis: tuple[Weight, Weight] | None = None
+    reconstruction: Literal["full", "sampled"] = "full"
     kind: Literal["denoising"] = "denoising"
 
     @model_validator(mode="after")
@@ -71,6 +78,23 @@ class DenoisingAutoencoder:
             raise ValueError("emphasis needs noise that chooses elements: masking or salt-and-pepper")
         return self
 
+    @model_validator(mode="after")
+    def _sampling_fits(self) -> DenoisingAutoencoder:
+        if self.reconstruction == "sampled":
+            if not isinstance(self.corruption, Masking):
+                raise ValueError("sampled reconstruction needs noise that leaves zeros as they are: masking")
+            if self.penalties or self.emphasis is not None:
+                raise ValueError("sampled reconstruction takes neither penalties nor emphasis: leave them out")
+        return self
+
+    @property
+    def takes_sparse(self) -> bool:
+        """Whether sparse rows can stay sparse on their way into the layer: other noise than masking fills them."""
+        return isinstance(self.corruption, Masking) and self.emphasis is None and not self.penalties
+
     def build(self, layer: Layer, facts: FeatureFacts, generator: Generator) -> AutoencoderLearner:
         """Build the learner of a layer from what is known of its inputs."""
+        if facts.sparse and self.reconstruction == "sampled":
+            assert isinstance(self.corruption, Masking)
+            return SampledLearner(self, layer, facts, self.corruption)
         return AutoencoderLearner(self, layer, facts, self.penalties, self.corruption, self.emphasis)

@@ -12,6 +12,7 @@ from torch import Generator, Tensor
 
 from ..data.batches import Batch
 from ..data.features import Features, as_features, blocks
+from ..data.sparse_features import Sparse
 from ..nn.chain import Products
 from ..nn.decoder import Decoder
 from ..nn.layers import Layer
@@ -31,6 +32,8 @@ class FeatureFacts:
         Mean of each element over rows, in the shape of one row: (features,) or (channels, height, width); float64.
     classes : int
         Number of classes of the targets; 0 when there are none.
+    sparse : bool
+        Whether the rows are sparse.
     """
 
     rows: int
@@ -38,6 +41,7 @@ class FeatureFacts:
     maximum: float
     mean: Tensor
     classes: int = 0
+    sparse: bool = False
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -64,6 +68,8 @@ class FeatureFacts:
         >>> facts.mean.tolist(), facts.shape, facts.unit_interval
         ([0.5, 1.0], (2,), True)
         """
+        if isinstance(features, Sparse):
+            return cls(features.shape[0], *features.extent, features.mean, classes, features.item is None)
         total = torch.zeros(features.shape[1:], dtype=torch.float64, device=features.device)
         low, high = float("inf"), float("-inf")
         for block in blocks(as_features(features), 4096):
@@ -122,7 +128,7 @@ class Factors:
         Of the batch, detached.
     products : dict of Parameter to list of (Tensor, Tensor)
         The gradient of a parameter is ``scale`` times the sum of :math:`A^\top B` over its pairs, B being a vector
-        for a vector. Parameters that are not trained are left out.
+        for a vector; a factor may be sparse rows (CSR). Parameters that are not trained are left out.
     scale : float
         What all products have in common, 1 / rows.
     """
@@ -151,3 +157,17 @@ class Objective(Protocol):
 
     def build(self, layer: Layer, facts: FeatureFacts, generator: Generator) -> LayerLearner:
         """Build the learner of a layer from what is known of its inputs; what it draws comes from the generator."""
+
+
+def fed(objective: Objective, rows: Features) -> Features:
+    """Return rows as an objective takes them: sparse ones dense, a batch at a time, where it can't use sparse ones.
+
+    An objective says by ``takes_sparse`` that it has.
+
+    Examples
+    --------
+    >>> from layerwise.objectives.rbm import RBM
+    >>> fed(RBM(), as_features(torch.eye(2).to_sparse_csr())).read(0, 1).layout
+    torch.strided
+    """
+    return rows.dense() if isinstance(rows, Sparse) and not getattr(objective, "takes_sparse", False) else rows

@@ -144,5 +144,7 @@ def identity_of(plan: BaseModel, seed: int, *rows: Tensor | Features | None) -> 
 def _fingerprint(rows: Features) -> bytes:
     content = hashlib.sha256()
     for block in blocks(rows, rows.block):
-        content.update(numpy_of(block).data)
+        sparse = block.layout is not torch.strided
+        for part in (block.crow_indices(), block.col_indices(), block.values()) if sparse else (block,):
+            content.update(numpy_of(part).data)
     return repr((tuple(rows.shape), str(rows.dtype))).encode() + content.digest()

@@ -179,6 +179,7 @@ class _Run:
             self.fitting.history.rewind(self.fitting.name, self.update if saved else -1)
             with _own_global_generator(self.device):
                 self._train(fresh=saved is None)
+            self.step.settle()
             self._finish()
         self.learner.eval()
         best = self.patience.best_update if self.patience and math.isfinite(self.patience.best) else None
@@ -263,6 +264,7 @@ class _Run:
         }
         self.loss_sum, self.loss_rows = 0.0, 0
         if self.fitting.validate and (self._due(self._validate_every()) or self.update == self.total):
+            self.step.settle()
             self.learner.eval()
             with torch.no_grad():
                 record.update(self.fitting.validate())

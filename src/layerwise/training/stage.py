@@ -15,10 +15,12 @@ from ..data.features import bytes_of
 from ..data.rowset import RowSet
 from ..nn.modes import evaluation
 from ..objectives.objective import LayerLearner
+from ..objectives.sampled import SampledLearner
 from ..plan import TrainingPlan
 from .curvature import automatic_rate
 from .fallbacks import fallbacks, fit_with_fallbacks
 from .loop import Fitted, Surroundings
+from .sparse_update import columns_together
 
 if TYPE_CHECKING:
 
@@ -100,7 +102,8 @@ def train_stage(
         fitting = replace(fitting, validate=lambda: {"validation_loss": _average(learner, judged_on)["clean_loss"]})
     batches = Batches(rows.inputs, rows.targets, plan.batch_size, fitting.randomness, rows.raw)
     rates = [float(rate)] if rate != "auto" else _rates(learner, batches, fitting.randomness.seed("curvature"))
-    fitted, chosen = fit_with_fallbacks(learner, batches, plan, rates, fitting)
+    with columns_together(learner.wide if isinstance(learner, SampledLearner) else []):
+        fitted, chosen = fit_with_fallbacks(learner, batches, plan, rates, fitting)
     _warn_of_waiting(batches, fitted, fitting.name)
     judged = _average(learner, judged_on, JUDGED_ROWS)
     return Stage(

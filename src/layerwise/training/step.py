@@ -10,12 +10,16 @@ import torch
 from torch import Generator, Tensor, nn
 
 from ..data.batches import Batch
+from ..errors import PlanError
 from ..nn.layers import LEARNED
 from ..nn.products import add_product, mixed_precision
 from ..objectives.objective import Factors, HasFactors
+from ..objectives.sampled import SampledLearner
 from ..plan import TrainingPlan, optimizer_class, takes_momentum
+from .sparse_update import subtract_products
 
 Pairs = Sequence[tuple[Tensor, Tensor]]
+LEAST_SHRUNK = 1e-3  # weights stored a thousand times as large still have float32's relative precision
 
 
 class Step(Protocol):
@@ -29,6 +33,9 @@ class Step(Protocol):
 
     def set_momentum(self, momentum: float) -> None:
         """Set the momentum of the updates to come."""
+
+    def settle(self) -> None:
+        """Bring the parameters to the values that they stand for, before they are read."""
 
     def state_dict(self) -> dict[str, Tensor]:
         """Return what the step remembers between updates."""
@@ -132,6 +139,9 @@ class AutogradStep:
                 # at exactly 0 torch keeps no velocity, and one that is needed later is missing or out of date
                 group["momentum"] = max(momentum, sys.float_info.min)
 
+    def settle(self) -> None:
+        """Nothing to do: every update leaves the parameters as they are meant."""
+
     def state_dict(self) -> dict[str, Tensor]:
         """Return the optimiser's memory, as ``parameter/name`` tensors."""
         return {
@@ -206,6 +216,63 @@ class AnalyticStep(AutogradStep):
         parameter.add_(velocity, alpha=-rate)
 
 
+class SparseStep(AutogradStep):
+    r"""Updates of a weight's columns that a batch of sparse rows touches, and of no others.
+
+    .. math::
+        s \leftarrow (1 - \epsilon \lambda_2) s, \qquad V \leftarrow V - \epsilon s^{-1} \sum A^\top B, \qquad W = s V
+
+    The decay of all columns is one number, the learner's ``shrunk``; W itself is there after `settle`. What would need
+    every column in every update, such as a momentum, is refused by `layerwise.checks` before training.
+
+    Parameters
+    ----------
+    learner : SampledLearner
+        States its gradient as products with sparse rows.
+    plan : TrainingPlan
+        Plain descent.
+
+    References
+    ----------
+    Bottou (2012), Stochastic gradient descent tricks, section 5.1.
+    """
+
+    learner: SampledLearner
+
+    def __init__(self, learner: SampledLearner, plan: TrainingPlan) -> None:
+        super().__init__(learner, plan)
+        if plan.l2 and not all(weight.requires_grad for weight in learner.wide):
+            raise PlanError(
+                f"layer {learner.layer.name!r}: l2 with sampled reconstruction decays all weights alike, and some of "
+                "them are not trained",
+                "leave l2 out, or tie the decoder",
+            )
+
+    @torch.no_grad()
+    def __call__(self, batch: Batch, generator: Generator) -> Tensor:
+        """Make one update; return the loss before it, detached."""
+        factors = self.learner.factors(batch, generator)
+        for group in self.optimizer.param_groups:
+            if group["weight_decay"]:  # only the learner's weights have one, all the same
+                self.learner.shrunk.mul_(1.0 - group["lr"] * group["weight_decay"])
+        if not self.learner.shrunk > LEAST_SHRUNK:
+            self.learner.settle()
+        shrunk = float(self.learner.shrunk)
+        for group in self.optimizer.param_groups:
+            for parameter in group["params"]:
+                pairs = factors.products.get(parameter, [])
+                if all(part.layout is torch.strided for pair in pairs for part in pair):
+                    _sum(parameter, pairs, -group["lr"] * factors.scale, beta=1.0)
+                else:
+                    stored = shrunk if parameter.ndim > 1 else 1.0
+                    subtract_products(parameter, pairs, group["lr"] * factors.scale / stored)
+        return factors.loss
+
+    def settle(self) -> None:
+        """Bring the weights to the values that they stand for."""
+        self.learner.settle()
+
+
 def _sum(into: Tensor, pairs: Pairs, alpha: float, beta: float) -> None:
     """Add to a tensor alpha times the sum of A.T @ B, after it was multiplied by beta."""
     for number, (left, right) in enumerate(pairs):
@@ -222,6 +289,8 @@ def step_for(learner: nn.Module, plan: TrainingPlan, shape: Sequence[int]) -> Au
     >>> type(step_for(Classifier(nn.Linear(3, 2)), plan, (3,))).__name__
     'AnalyticStep'
     """
+    if isinstance(learner, SampledLearner):
+        return SparseStep(learner, plan)
     analytic = isinstance(learner, HasFactors) and learner.factored(shape)
     return (AnalyticStep if analytic else AutogradStep)(learner, plan)
 

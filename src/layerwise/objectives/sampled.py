@@ -1,0 +1,228 @@
+r"""Sampled reconstruction: the loss of sparse rows from some of their elements, without bias (Dauphin et al. 2011).
+
+.. math::
+    C = \{k : x_k \ne 0\}, \qquad q_k = 1 \text{ on } C, \text{ else } \max(|C|, 1) / d, \qquad
+    \hat\ell = \sum_k \frac{\kappa_k}{q_k} \ell(x_k, z_k), \qquad \kappa_k \sim \mathrm{Bernoulli}(q_k), \qquad
+    E[\hat\ell] = \sum_k \ell(x_k, z_k)
+
+Masking noise makes no element of a zero, so C holds every element that the noisy row has. About 2 \|C\| elements of a
+row are kept, and the cost of an update follows them, not the width d.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import torch
+from torch import Generator, Tensor, nn
+
+from ..data.batches import Batch
+from ..data.sparse import csr_tensor
+from ..errors import NetworkError
+from ..nn.corruption import Masking
+from ..nn.layers import Layer
+from .autoencoder import AutoencoderLearner, AutoencoderSettings
+from .objective import Factors, FeatureFacts
+
+
+class Kept(NamedTuple):
+    """The elements that stand for whole rows, row after row, columns in ascending order.
+
+    Attributes
+    ----------
+    pointers : Tensor of int64, shape (B + 1,)
+        Where each row's elements begin and end.
+    columns : Tensor of int64, shape (n,)
+        Column of each.
+    clean : Tensor, shape (n,)
+        Its value.
+    weights : Tensor, shape (n,)
+        :math:`1 / q_k`.
+    """
+
+    pointers: Tensor
+    columns: Tensor
+    clean: Tensor
+    weights: Tensor
+
+    @property
+    def rows(self) -> Tensor:
+        """Row of each element."""
+        return torch.repeat_interleave(self.pointers.diff())
+
+
+def draw_kept(clean: Tensor, generator: Generator) -> Kept:
+    r"""Draw which elements of sparse rows are kept, each on its own, in time that follows their non-zeros.
+
+    A row's number of draws is Poisson with mean :math:`-d \log(1 - q)`, and each draw is a column, any with the same
+    chance. So a column's number of draws is Poisson with mean :math:`-\log(1 - q)`, independent of every other's, and
+    it is drawn at all with probability q exactly. A column that is drawn twice, or that is in C, counts once.
+
+    Parameters
+    ----------
+    clean : Tensor in CSR layout, shape (B, d)
+        The rows; an element that is stored belongs to C.
+    generator : Generator
+        Source of the draws.
+
+    Examples
+    --------
+    >>> clean = csr_tensor(torch.tensor([0, 20]), torch.arange(20), torch.ones(20), (1, 1000))
+    >>> kept = draw_kept(clean, torch.Generator().manual_seed(0))
+    >>> kept.columns[:20].tolist() == list(range(20)), kept.weights.unique().tolist()
+    (True, [1.0, 50.0])
+    """
+    (count, width), values = clean.shape, clean.values()
+    stored = clean.crow_indices().diff().cpu()
+    chance = stored.clamp(min=1).double() / width
+    mean = torch.where(stored < width, -width * torch.log1p(-chance.clamp(max=1 - 0.5 / width)), 0.0)
+    draws = torch.poisson(mean.to(generator.device), generator=generator).long()
+    # 53 random bits: a column's chance is 1 / d to 1e-11
+    places = torch.rand(int(draws.sum()), generator=generator, dtype=torch.float64, device=generator.device)
+    drawn = (places * width).long().cpu() + torch.repeat_interleave(draws.cpu()) * width
+    inside = clean.col_indices().cpu() + torch.repeat_interleave(stored) * width
+    places, sources = _first_of_each(torch.cat([inside, drawn]))
+    ends = torch.searchsorted(places, torch.arange(count + 1) * width)
+    rows = torch.repeat_interleave(ends.diff())
+    pointers, columns, sources, rows = (part.to(values.device) for part in (ends, places - rows * width, sources, rows))
+    is_inside = sources < len(values)
+    padded = torch.cat([values, values.new_zeros(1)])
+    weight = (1 / chance).to(values)
+    return Kept(
+        pointers,
+        columns,
+        padded[sources.clamp(max=len(values))],
+        torch.where(is_inside, weight.new_ones(()), weight[rows]),
+    )
+
+
+def _first_of_each(places: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the distinct places in ascending order, and where each stood first.
+
+    Examples
+    --------
+    >>> _first_of_each(torch.tensor([7, 3, 7]))
+    (tensor([3, 7]), tensor([1, 0]))
+    """
+    # one sort of (place, position) as one number: a sort that also carries an index takes several times as long
+    bits = len(places).bit_length()
+    keys = (places << bits) + torch.arange(len(places))
+    keys.numpy().sort()
+    places = keys >> bits
+    first = torch.ones(len(places), dtype=torch.bool)
+    torch.ne(places[1:], places[:-1], out=first[1:])
+    return places[first], (keys & ((1 << bits) - 1))[first]
+
+
+class SampledLearner(AutoencoderLearner):
+    r"""A dense layer with a decoder, trained on some elements of each sparse row's reconstruction.
+
+    Parameters
+    ----------
+    settings : DenoisingAutoencoder
+    layer : Layer
+        A dense one.
+    facts : FeatureFacts
+        Of sparse rows.
+    corruption : Masking
+
+    Attributes
+    ----------
+    shrunk : Tensor of float64, shape ()
+        The weights are this times what their parameters hold, so that weight decay of all of them is one product
+        (Bottou 2012). A step that decays weights so sets it; `settle` brings it back to 1.
+
+    Raises
+    ------
+    NetworkError
+        When the layer is not dense.
+
+    References
+    ----------
+    Dauphin, Glorot & Bengio (2011), Large-scale learning of embeddings with reconstruction sampling, ICML. Bottou
+    (2012), Stochastic gradient descent tricks, section 5.1.
+    """
+
+    def __init__(self, settings: AutoencoderSettings, layer: Layer, facts: FeatureFacts, corruption: Masking) -> None:
+        if not isinstance(layer.module, nn.Linear):
+            raise NetworkError(
+                f"layer {layer.name!r} is a {type(layer.module).__name__}, expected a dense one to sample its inputs",
+                "begin the network with an nn.Linear",
+            )
+        super().__init__(settings, layer, facts, corruption=corruption)
+        self.noise = corruption
+        self.shrunk: Tensor
+        self.register_buffer("shrunk", torch.ones((), dtype=torch.float64))
+
+    def loss(self, batch: Batch, generator: Generator) -> Tensor:
+        """Return the sampled loss of reconstructing the batch's clean rows from noisy ones."""
+        clean = batch.inputs
+        noisy = self.noise(clean, generator)
+        kept = draw_kept(clean, generator)
+        codes, back = self.layer(noisy), self._back
+        if self.decoder.tied and self.decoder.gradient == "encoder":
+            back = back.detach()
+        products = codes.index_select(0, kept.rows) * back.t().index_select(0, kept.columns)
+        activation = products.sum(1) + self.decoder.bias.index_select(0, kept.columns)
+        return self._total(activation, kept.clean, kept.weights) / len(clean)
+
+    @property
+    def _back(self) -> Tensor:
+        weight: Tensor = self.layer.module.weight if self.decoder.weight is None else self.decoder.weight
+        return weight
+
+    def factored(self, shape: Sequence[int]) -> bool:
+        """Say whether `factors` holds: always."""
+        return True
+
+    @torch.no_grad()
+    def factors(self, batch: Batch, generator: Generator) -> Factors:
+        """Return the loss, and the factors of its gradient by the weights; those of d columns are sparse."""
+        clean, module, decoder, shrunk = batch.inputs, self.layer.module, self.decoder, float(self.shrunk)
+        noisy = self.noise(clean, generator)
+        kept = draw_kept(clean, generator)
+        outside = [parameter for parameter in self.layer.after.parameters() if parameter.requires_grad]
+        hidden = torch.addmm(module.weight.new_zeros(()), noisy, module.weight.t(), beta=0, alpha=shrunk)
+        if module.bias is not None:
+            hidden += module.bias
+        with torch.enable_grad():
+            codes = self.layer.after(hidden.requires_grad_())
+        pattern = csr_tensor(kept.pointers, kept.columns, kept.clean, clean.shape)
+        decoded = torch.sparse.sampled_addmm(pattern, codes.detach(), self._back, beta=0.0, alpha=shrunk)
+        activation = decoded.values() + decoder.bias.index_select(0, kept.columns)
+        loss = self._total(activation, kept.clean, kept.weights) / len(clean)
+        by_output = csr_tensor(kept.pointers, kept.columns, self._by_output(activation, kept), clean.shape)
+        by_code = torch.mm(by_output, self._back.t()).mul_(shrunk)
+        by_hidden, *others = torch.autograd.grad(codes, [hidden, *outside], by_code)
+        one = loss.new_ones(1)
+        products: dict[Any, list[tuple[Tensor, Tensor]]] = {module.weight: [(by_hidden, noisy)]}
+        if decoder.weight is not None:
+            products[decoder.weight] = [(codes.detach(), by_output)]
+        elif decoder.gradient == "full":
+            products[module.weight].append((codes.detach(), by_output))
+        products[decoder.bias] = [(by_output, one.expand(len(clean)))]
+        if module.bias is not None:
+            products[module.bias] = [(by_hidden, one.expand(len(clean)))]
+        products |= {p: [(gradient[None], one)] for p, gradient in zip(outside, others, strict=True)}
+        return Factors(loss, {p: pairs for p, pairs in products.items() if p.requires_grad}, 1 / len(clean))
+
+    def _by_output(self, activation: Tensor, kept: Kept) -> Tensor:
+        """Return the gradient of the loss, summed over rows, by the activation of each kept element."""
+        output = torch.sigmoid(activation) if self.decoder.output == "sigmoid" else activation
+        error = (output - kept.clean).mul_(kept.weights)
+        squashed = self.decoder.output == "sigmoid" and self.loss_name == "squared"
+        return error.mul_(output * (1 - output)) if squashed else error
+
+    @property
+    def wide(self) -> list[nn.Parameter]:
+        """The weights that have a column for each of the d."""
+        return [weight for weight in (self.layer.module.weight, self.decoder.weight) if weight is not None]
+
+    def settle(self) -> None:
+        """Bring the parameters to the weights that they stand for."""
+        if self.shrunk != 1.0:
+            with torch.no_grad():
+                for weight in self.wide:
+                    weight.mul_(self.shrunk.to(weight.dtype))
+                self.shrunk.fill_(1.0)

@@ -1,0 +1,106 @@
+"""Updates of a weight by products with sparse rows: only the columns that the rows touch are read or written."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+import numpy as np
+import torch
+from scipy.sparse._sparsetools import csc_matvecs  # what scipy's own products call; it adds into an array in place
+from torch import Tensor, nn
+
+CACHE_BYTES = 2**20  # columns of a weight that are worked on at a time: half of a core's second cache
+
+
+@contextmanager
+def columns_together(weights: Sequence[nn.Parameter]) -> Iterator[None]:
+    """Keep each column of dense weights in one piece of memory inside the block, each row after it; shapes stay.
+
+    Examples
+    --------
+    >>> weight = nn.Parameter(torch.zeros(2, 3))
+    >>> with columns_together([weight]): print(weight.shape, weight.stride())
+    torch.Size([2, 3]) (1, 2)
+    """
+    for weight in weights:
+        weight.data = weight.data.t().contiguous().t()
+    try:
+        yield
+    finally:
+        for weight in weights:
+            weight.data = weight.data.contiguous()
+
+
+@torch.no_grad()
+def subtract_products(parameter: Tensor, pairs: Sequence[tuple[Tensor, Tensor]], alpha: float) -> None:
+    r"""Subtract products of which one factor is sparse, in place.
+
+    .. math:: W \leftarrow W - \alpha \sum A^\top S, \qquad c \leftarrow c - \alpha \sum S^\top b
+
+    Parameters
+    ----------
+    parameter : Tensor, shape (H, d) or (d,)
+        W or c; fast where W's columns are together (`columns_together`), right otherwise.
+    pairs : sequence of (Tensor, Tensor)
+        (A, S) with shapes (B, H) and (B, d), or (S, b) with shapes (B, d) and (B,); S in CSR layout.
+    alpha : float
+        Factor of all.
+
+    Examples
+    --------
+    >>> weight, rows = torch.zeros(2, 3), torch.tensor([[0.0, 5.0, 0.0]]).to_sparse_csr()
+    >>> subtract_products(weight, [(torch.tensor([[1.0, 2.0]]), rows)], alpha=0.1)
+    >>> weight.tolist()
+    [[0.0, -0.5, 0.0], [0.0, -1.0, 0.0]]
+    """
+    if parameter.ndim == 1:
+        for sparse, vector in pairs:
+            values = sparse.values() * vector.index_select(0, rows_of(sparse))
+            parameter.index_add_(0, sparse.col_indices(), values, alpha=-alpha)
+        return
+    columns = torch.cat([sparse.col_indices() for _, sparse in pairs])
+    values = torch.cat([sparse.values() for _, sparse in pairs]).mul_(-alpha)
+    starts = np.cumsum([0, *(len(table) for table, _ in pairs[:-1])]).tolist()
+    rows = torch.cat([rows_of(sparse) + start for (_, sparse), start in zip(pairs, starts, strict=True)])
+    table = torch.cat([dense for dense, _ in pairs])
+    if parameter.t().is_contiguous() and parameter.device.type == "cpu" and parameter.dtype.itemsize >= 4:
+        _add_columns(parameter.t().numpy(), columns.numpy(), rows.numpy(), values.numpy(), table.numpy())
+    else:
+        parameter.index_add_(1, columns, (table.index_select(0, rows) * values[:, None]).t())
+
+
+def rows_of(sparse: Tensor) -> Tensor:
+    """Return the row of each stored element of a tensor in CSR layout."""
+    return torch.repeat_interleave(sparse.crow_indices().diff())
+
+
+def _add_columns(
+    weight: np.ndarray, columns: np.ndarray, rows: np.ndarray, values: np.ndarray, table: np.ndarray
+) -> None:
+    """Add ``values[n] * table[rows[n]]`` to ``weight[columns[n]]`` for each n, in an order that no thread changes."""
+    (width, units), count, heights = weight.shape, len(columns), len(table)
+    threads = torch.get_num_threads()
+    pieces = max(threads, min(count, width) * units * weight.itemsize // CACHE_BYTES)
+    # grouped by piece of the weight, so that it stays in the cache, then by row of the table: one sort of one number
+    bits = count.bit_length()
+    keys = ((columns * pieces // width * heights + rows) << bits) + np.arange(count)
+    keys.sort()
+    order = keys & ((1 << bits) - 1)
+    index = np.int32 if max(width, count) < 2**31 else np.int64
+    pointers = np.searchsorted(keys >> bits, np.arange(pieces * heights + 1)).astype(index)
+    columns, values, flat, source = columns[order].astype(index), values[order], weight.reshape(-1), table.reshape(-1)
+
+    def add(first: int, last: int) -> None:
+        for piece in range(first, last):
+            own = pointers[piece * heights : (piece + 1) * heights + 1]
+            csc_matvecs(width, heights, units, own, columns, values, source, flat)
+
+    bounds = [pieces * thread // threads for thread in range(threads + 1)]
+    others = [threading.Thread(target=add, args=bounds[thread : thread + 2]) for thread in range(1, threads)]
+    for thread in others:
+        thread.start()
+    add(*bounds[:2])
+    for thread in others:
+        thread.join()
