@@ -19,14 +19,12 @@ PARTS = {
     "layers": layers, "boltzmann": boltzmann, "finetuning": finetuning, "greedy": greedy,
     "streaming": streaming, "sparse_rows": sparse_rows,
 }  # fmt: skip
-BY_NAME = ("streaming", "sparse_rows")  # until `pretrain` takes memory_limit and sparse rows
-DEFAULT = [name for name in PARTS if name not in BY_NAME]
 
 
 def main() -> None:
     """Measure, print, write."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("--only", nargs="+", choices=PARTS, default=DEFAULT, help="parts to measure")
+    parser.add_argument("--only", nargs="+", choices=PARTS, default=list(PARTS), help="parts to measure")
     parser.add_argument("--out", type=Path, default=Path(__file__).with_name("RESULTS.md"), help="file to write")
     chosen = parser.parse_args()
     console = Console(soft_wrap=True)
