@@ -18,7 +18,6 @@ from layerwise.objectives.denoising import DenoisingAutoencoder
 from layerwise.objectives.objective import FeatureFacts
 from layerwise.objectives.sampled import draw_kept
 from layerwise.plan import TrainingPlan
-from layerwise.training import sparse_update
 from layerwise.training.sparse_update import columns_together, subtract_products
 from layerwise.training.step import SparseStep, step_for
 
@@ -34,10 +33,8 @@ def seeded(seed: int = 0) -> torch.Generator:
 
 @pytest.mark.parametrize("threads", [1, 2, 3])
 @pytest.mark.parametrize("together", [True, False])
-@pytest.mark.parametrize("cache", [200, 2**20])
-def test_products_equal_numpy(together, threads, cache, monkeypatch):
+def test_products_equal_numpy(together, threads, monkeypatch):
     """Two products at once, of different numbers of rows; the columns in one piece of memory or apart."""
-    monkeypatch.setattr(sparse_update, "CACHE_BYTES", cache)
     monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
     generator = np.random.default_rng(0)
     pairs = [(generator.random((rows, 5)), sparse(rows, 37, rows)) for rows in (6, 9)]

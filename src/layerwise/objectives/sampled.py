@@ -22,6 +22,7 @@ from ..data.sparse import csr_tensor
 from ..errors import NetworkError
 from ..nn.corruption import Masking
 from ..nn.layers import Layer
+from ..nn.sparse_products import dots, gathered
 from .autoencoder import AutoencoderLearner, AutoencoderSettings
 from .objective import Factors, FeatureFacts
 
@@ -183,17 +184,16 @@ class SampledLearner(AutoencoderLearner):
         noisy = self.noise(clean, generator)
         kept = draw_kept(clean, generator)
         outside = [parameter for parameter in self.layer.after.parameters() if parameter.requires_grad]
-        hidden = torch.addmm(module.weight.new_zeros(()), noisy, module.weight.t(), beta=0, alpha=shrunk)
+        hidden = gathered(noisy, module.weight).mul_(shrunk)
         if module.bias is not None:
             hidden += module.bias
         with torch.enable_grad():
             codes = self.layer.after(hidden.requires_grad_())
-        pattern = csr_tensor(kept.pointers, kept.columns, kept.clean, clean.shape)
-        decoded = torch.sparse.sampled_addmm(pattern, codes.detach(), self._back, beta=0.0, alpha=shrunk)
-        activation = decoded.values() + decoder.bias.index_select(0, kept.columns)
+        decoded = dots(codes.detach(), self._back, kept.pointers, kept.columns)
+        activation = decoder.bias.index_select(0, kept.columns).add_(decoded, alpha=shrunk)
         loss = self._total(activation, kept.clean, kept.weights) / len(clean)
         by_output = csr_tensor(kept.pointers, kept.columns, self._by_output(activation, kept), clean.shape)
-        by_code = torch.mm(by_output, self._back.t()).mul_(shrunk)
+        by_code = gathered(by_output, self._back).mul_(shrunk)
         by_hidden, *others = torch.autograd.grad(codes, [hidden, *outside], by_code)
         one = loss.new_ones(1)
         products: dict[Any, list[tuple[Tensor, Tensor]]] = {module.weight: [(by_hidden, noisy)]}

@@ -8,10 +8,8 @@ from contextlib import contextmanager
 
 import numpy as np
 import torch
-from scipy.sparse._sparsetools import csc_matvecs  # what scipy's own products call; it adds into an array in place
+from scipy.sparse._sparsetools import coo_matmat_dense  # what SciPy's own product calls: it adds to an array in place
 from torch import Tensor, nn
-
-CACHE_BYTES = 2**20  # columns of a weight that are worked on at a time: half of a core's second cache
 
 
 @contextmanager
@@ -25,7 +23,11 @@ def columns_together(weights: Sequence[nn.Parameter]) -> Iterator[None]:
     torch.Size([2, 3]) (1, 2)
     """
     for weight in weights:
-        weight.data = weight.data.t().contiguous().t()
+        columns = weight.data.t().contiguous()
+        if columns.device.type == "cpu":
+            # NumPy asks for large pages of memory, in which columns far apart are found sooner
+            columns = torch.from_numpy(columns.numpy().copy())
+        weight.data = columns.t()
     try:
         yield
     finally:
@@ -65,7 +67,7 @@ def subtract_products(parameter: Tensor, pairs: Sequence[tuple[Tensor, Tensor]],
     starts = np.cumsum([0, *(len(table) for table, _ in pairs[:-1])]).tolist()
     rows = torch.cat([rows_of(sparse) + start for (_, sparse), start in zip(pairs, starts, strict=True)])
     table = torch.cat([dense for dense, _ in pairs])
-    if parameter.t().is_contiguous() and parameter.device.type == "cpu" and parameter.dtype.itemsize >= 4:
+    if parameter.t().is_contiguous() and parameter.device.type == "cpu" and len(columns):
         _add_columns(parameter.t().numpy(), columns.numpy(), rows.numpy(), values.numpy(), table.numpy())
     else:
         parameter.index_add_(1, columns, (table.index_select(0, rows) * values[:, None]).t())
@@ -80,24 +82,23 @@ def _add_columns(
     weight: np.ndarray, columns: np.ndarray, rows: np.ndarray, values: np.ndarray, table: np.ndarray
 ) -> None:
     """Add ``values[n] * table[rows[n]]`` to ``weight[columns[n]]`` for each n, in an order that no thread changes."""
-    (width, units), count, heights = weight.shape, len(columns), len(table)
-    threads = torch.get_num_threads()
-    pieces = max(threads, min(count, width) * units * weight.itemsize // CACHE_BYTES)
-    # grouped by piece of the weight, so that it stays in the cache, then by row of the table: one sort of one number
+    count, units = len(columns), table.shape[1]
+    # by column, so that each is brought into the cache once; one sort of one number that also says where it stood
     bits = count.bit_length()
-    keys = ((columns * pieces // width * heights + rows) << bits) + np.arange(count)
+    keys = (columns << bits) + np.arange(count)
     keys.sort()
     order = keys & ((1 << bits) - 1)
-    index = np.int32 if max(width, count) < 2**31 else np.int64
-    pointers = np.searchsorted(keys >> bits, np.arange(pieces * heights + 1)).astype(index)
-    columns, values, flat, source = columns[order].astype(index), values[order], weight.reshape(-1), table.reshape(-1)
+    columns, rows, values = (keys >> bits), rows[order], values[order]
+    flat, source = weight.reshape(-1), table.reshape(-1)
 
     def add(first: int, last: int) -> None:
-        for piece in range(first, last):
-            own = pointers[piece * heights : (piece + 1) * heights + 1]
-            csc_matvecs(width, heights, units, own, columns, values, source, flat)
+        part = slice(first, last)
+        coo_matmat_dense(last - first, units, columns[part], rows[part], values[part], source, flat)
 
-    bounds = [pieces * thread // threads for thread in range(threads + 1)]
+    # a column belongs to one thread
+    threads = torch.get_num_threads()
+    cuts = [int(np.searchsorted(columns, columns[count * thread // threads])) for thread in range(1, threads)]
+    bounds = [0, *cuts, count]
     others = [threading.Thread(target=add, args=bounds[thread : thread + 2]) for thread in range(1, threads)]
     for thread in others:
         thread.start()
