@@ -1,8 +1,8 @@
 """Products of sparse rows with a weight: what is gathered of it is the columns that the rows touch.
 
 They are fast where a column is one piece of memory, the weight's transpose being contiguous. PyTorch's bags of
-embeddings make them: of the CPU's ways (products with CSR tensors and `torch.sparse.sampled_addmm` among them) they take
-the least time, by up to a third.
+embeddings make them: of the CPU's ways (products with CSR tensors and `torch.sparse.sampled_addmm` among them) they
+take the least time, by up to a third.
 """
 
 from __future__ import annotations
