@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from layerwise.data.mnist import load_mnist
-from layerwise.nn.layers import build_network
+from layerwise.nn.networks import build_network
 from layerwise.pretraining import pretrain
 from layerwise.randomness import Randomness
 from layerwise.runs import checkpoint, history
@@ -36,8 +36,8 @@ def timed(function: Callable[..., Any], spent: list[float]) -> Callable[..., Any
 def main() -> None:
     """Run and print."""
     spent: list[float] = []
-    checkpoint.write_tensors = timed(checkpoint.write_tensors, spent)
-    history.append_line = timed(history.append_line, spent)
+    for module, name in ((checkpoint, "write_tensors"), (history, "append_line")):
+        setattr(module, name, timed(getattr(module, name), spent))
     inputs = load_mnist().inputs
     network = build_network(784, (1000, 1000), 10, randomness=Randomness(0))
     began = time.perf_counter()

@@ -1,88 +1,92 @@
-"""Updates of a first layer of 500 units on sparse rows, 100 non-zeros each, batch 100, two threads; interleaved.
+"""Sparse rows with 100 non-zeros and a layer of 500 units: what an update costs as the rows grow wider.
 
-    OMP_NUM_THREADS=2 OMP_WAIT_POLICY=PASSIVE python benchmarks/sparse_rows.py
-
-Prints two ratios of median times: sampled reconstruction at width 100,000 to the same at 10,000 (bound 1.5), and full
-reconstruction to sampled at width 15,000 (bound 8). The columns of the non-zeros are drawn from all with the same
-chance, which is the worst case for the first ratio: no column comes twice as often as others, as a frequent word would.
+By the package's own door, `pretrain`, on SciPy's compressed rows. Every round trains anew from the same weights; a
+side's loss is the training loss over its last quarter of the updates, of which the sampled one is an unbiased estimate.
+The losses of two widths are sums over as many elements, and differ as these do.
 """
 
 from __future__ import annotations
 
-import sys
-import time
+from typing import Any
 
 import numpy as np
 import scipy.sparse
-import torch
-from torch import nn
 
-from layerwise.data.batches import Batch
-from layerwise.data.sparse import sparse_tensor
-from layerwise.nn.layers import Layer
-from layerwise.objectives.denoising import DenoisingAutoencoder
-from layerwise.objectives.objective import FeatureFacts
-from layerwise.objectives.sampled import SampledLearner
-from layerwise.plan import TrainingPlan
-from layerwise.training.sparse_update import columns_together
-from layerwise.training.step import step_for
+from layerwise.nn.networks import build_network
+from layerwise.objectives import DenoisingAutoencoder
+from layerwise.randomness import Randomness
 
-UNITS, ROWS, NONZEROS, BATCHES, WARM = 500, 100, 100, 20, 5
+from .engine import BATCH, Told, pretrain_timed
+from .report import Bar, Line, compared
+from .timing import Side, interleave
 
-
-def batches(width: int) -> list[Batch]:
-    """Return batches of sparse rows."""
-    generator = np.random.default_rng(0)
-    found = []
-    for _ in range(BATCHES):
-        columns = [np.sort(generator.choice(width, NONZEROS, replace=False)) for _ in range(ROWS)]
-        values = generator.random(ROWS * NONZEROS, dtype=np.float32)
-        parts = values, np.concatenate(columns), np.arange(0, ROWS * NONZEROS + 1, NONZEROS)
-        found.append(Batch(sparse_tensor(scipy.sparse.csr_array(parts, shape=(ROWS, width)))))
-    return found
+NON_ZEROS, TOPIC, UNITS = 100, 500, 500
+RATE = 0.01
+NARROW, MIDDLE, WIDE = 10_000, 15_000, 100_000
+UPDATES, ROUNDS = 200, 8
+UPDATES_FULL, ROUNDS_FULL = 20, 6
 
 
-class Case:
-    """One learner with its step and its rows."""
+def topical_rows(rows: int, width: int) -> scipy.sparse.csr_array:
+    """Draw rows of ones at 100 columns each, all of one topic; the topics share the columns out among them.
 
-    def __init__(self, width: int, reconstruction: str) -> None:
-        layer = Layer("0", [], nn.Linear(width, UNITS), [nn.Sigmoid()])
-        mean = torch.full((width,), NONZEROS / width / 2, dtype=torch.float64)
-        facts = FeatureFacts(ROWS * BATCHES, 0.0, 1.0, mean, sparse=True)
-        learner = DenoisingAutoencoder(reconstruction=reconstruction).build(layer, facts, torch.Generator())  # type: ignore[arg-type]
-        if isinstance(learner, SampledLearner):
-            columns_together(learner.wide).__enter__()
-        self.step = step_for(learner, TrainingPlan(epochs=1, batch_size=ROWS), (width,))
-        self.step.set_learning_rate(1e-3)
-        self.batches, self.generator, self.seconds = batches(width), torch.Generator().manual_seed(0), []  # type: ignore[var-annotated]
-
-    def update(self, number: int) -> None:
-        """Make one update and note its time."""
-        began = time.perf_counter()
-        self.step(self.batches[number % BATCHES], self.generator)
-        self.seconds.append(time.perf_counter() - began)
-
-    def spent(self, share: float) -> float:
-        """Return a quantile of the time of an update, in milliseconds."""
-        return float(np.quantile(self.seconds[WARM:], share)) * 1e3
+    Examples
+    --------
+    >>> found = topical_rows(3, 1000)
+    >>> found.shape, found.nnz
+    ((3, 1000), 300)
+    """
+    draw = np.random.default_rng(0)
+    topics = draw.permutation(width).reshape(-1, TOPIC)
+    chosen = draw.random((rows, TOPIC)).argpartition(NON_ZEROS, axis=1)[:, :NON_ZEROS]
+    columns = np.take_along_axis(topics[draw.integers(len(topics), size=rows)], chosen, axis=1)
+    columns.sort(axis=1)
+    pointers = np.arange(rows + 1) * NON_ZEROS
+    return scipy.sparse.csr_array((np.ones(columns.size, "float32"), columns.ravel(), pointers), shape=(rows, width))
 
 
-def main(updates: int) -> None:
-    """Run and print."""
-    kinds = [(10_000, "sampled"), (100_000, "sampled"), (15_000, "sampled"), (15_000, "full")]
-    cases = {kind: Case(*kind) for kind in kinds}
-    for number in range(updates + WARM):
-        for case in cases.values():
-            case.update(number)
-    for (width, reconstruction), case in cases.items():
-        print(f"width {width:7,} {reconstruction:7}: {case.spent(0.5):7.2f} ms (fastest {case.spent(0.0):.2f})")
-    for name, share in (("median", 0.5), ("fastest", 0.0)):
-        ten, hundred, sampled, full = (cases[kind].spent(share) for kind in kinds)
-        print(
-            f"{name}: width 100,000 / 10,000 {hundred / ten:.2f} (bound 1.5), full / sampled {full / sampled:.1f} (8)"
-        )
+def side(name: str, reconstruction: str, width: int, units: int, most: int) -> Side:
+    """Return one way to train, for up to so many updates a round."""
+    rows = topical_rows(most * BATCH, width)
+    settings: dict[str, Any] = {"reconstruction": reconstruction}
+    objective = DenoisingAutoencoder(**settings)
+    losses: list[float] = []
+
+    def updates(count: int) -> float:
+        network = build_network(width, (units,), 2, randomness=Randomness(0))
+        stop = pretrain_timed(network, rows, count, objective=objective, learning_rate=RATE, epochs=1)
+        losses.append(stop.loss)
+        return stop.clock.seconds
+
+    return Side(name, updates, lambda: losses[-1])
 
 
-if __name__ == "__main__":
-    torch.set_num_threads(2)
-    main(int(sys.argv[1]) if len(sys.argv) > 1 else 100)
+def compare_widths(
+    widths: tuple[int, int], units: int, updates: int, rounds: int, told: Told = lambda line: None
+) -> list[Line]:
+    """Time a narrow and a wide side, sampled both."""
+    names = [f"width {width:,}" for width in widths]
+    sides = [side(name, "sampled", width, units, updates) for name, width in zip(names, widths, strict=True)]
+    narrow, wide = interleave(sides, updates, rounds, told)
+    row = f"sparse rows, {NON_ZEROS} non-zeros, {units} units, {names[1]}, sampled"
+    return [compared(row, wide, narrow, Bar(1.5, 1.1, most=True))]
+
+
+def compare_reconstructions(
+    width: int, units: int, updates: int, rounds: int, told: Told = lambda line: None
+) -> list[Line]:
+    """Time sampled and full reconstruction."""
+    sides = [
+        side("sampled", "sampled", width, units, updates),
+        side("full reconstruction", "full", width, units, updates),
+    ]
+    sampled, full = interleave(sides, updates, rounds, told)
+    return [compared(f"sparse rows, width {width:,}, sampled reconstruction", sampled, full, Bar(8.0, 30.0))]
+
+
+def measure(told: Told) -> list[Line]:
+    """Time both comparisons."""
+    return [
+        *compare_widths((NARROW, WIDE), UNITS, UPDATES, ROUNDS, told),
+        *compare_reconstructions(MIDDLE, UNITS, UPDATES_FULL, ROUNDS_FULL, told),
+    ]

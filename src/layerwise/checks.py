@@ -14,7 +14,7 @@ from .errors import DataError, PlanError
 from .nn.cutting import cut
 from .nn.layers import Layer
 from .objectives.objective import FeatureFacts, Objective, fed
-from .plan import PretrainPlan
+from .plan import PretrainPlan, TrainingPlan
 from .stack import encode, prepare, prepare_all
 
 
@@ -30,6 +30,7 @@ def check_pretraining(network: nn.Module, plan: PretrainPlan, rows: RowSet, held
     """
     if plan.objective is None:
         raise PlanError("objective is None, the random arm: there is nothing to pre-train", "leave pretrain out")
+    check_precision(network, plan)
     layers = cut(network, plan.layers, plan.activation)
     objectives = one_each(plan.objective, layers, "objectives")
     one_each(plan.learning_rate, layers, "learning rates")
@@ -48,6 +49,16 @@ def check_pretraining(network: nn.Module, plan: PretrainPlan, rows: RowSet, held
             facts = first if layer is layers[0] else FeatureFacts.of(prepared, classes)
             objective.build(layer, facts, torch.Generator().manual_seed(0))
             codes = encode(layer, codes)
+
+
+def check_precision(network: nn.Module, plan: TrainingPlan) -> None:
+    """Refuse a low precision for a network that isn't in float32, whose weights would not be what is asked for."""
+    found = next((weight.dtype for weight in network.parameters()), torch.float32)
+    if plan.precision is not None and found != torch.float32:
+        raise PlanError(
+            f"precision is {plan.precision!r}, which keeps the weights in float32, but the network is in {found}",
+            "make the network in float32, or leave precision out",
+        )
 
 
 def _check_noise(objectives: Sequence[Objective], plan: PretrainPlan) -> None:

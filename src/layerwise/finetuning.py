@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from .checks import check_precision
 from .data.batches import Batches, hold_out
 from .data.features import Streamed
 from .data.source import load_rows, open_source
@@ -255,6 +256,7 @@ def check_finetuning(
     network: nn.Module, rows: Tensor, codes: Tensor, plan: FinetunePlan, held_out: tuple[Tensor, Tensor] | None
 ) -> None:
     """Find what would stop fine-tuning half-way before any file is written."""
+    check_precision(network, plan)
     if plan.needs_validation and held_out is None:
         raise PlanError(
             f"{plan.needs_validation} needs rows to validate on", "set validation=0.1, or give held-out rows"

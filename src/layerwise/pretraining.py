@@ -220,16 +220,16 @@ def pretrain(
 
 
 def _rows(
-    inputs: Any, targets: Any, validation: Any, store: Store, precision: torch.dtype, randomness: Randomness
+    inputs: Any, targets: Any, validation: Any, store: Store, dtype: torch.dtype, randomness: Randomness
 ) -> tuple[RowSet, RowSet | None]:
     """Return the rows to train on and those held out, of the same or given beside them."""
-    rows, classes = open_rows(inputs, targets, store, precision)
+    rows, classes = open_rows(inputs, targets, store, dtype)
     if validation is None:
         return rows, None
     if isinstance(validation, float):
         kept, held = hold_out(len(rows), validation, randomness)
         return some_rows(rows, kept, store), some_rows(rows, held, store)
-    return rows, open_rows(*_validation_rows(validation), store, precision, classes)[0]
+    return rows, open_rows(*_validation_rows(validation), store, dtype, classes)[0]
 
 
 def _validation_rows(validation: Any) -> tuple[Any, Any]:

@@ -8,7 +8,9 @@ import pytest
 import torch
 from torch import nn
 
+import layerwise
 from layerwise.data.batches import Batches
+from layerwise.errors import PlanError
 from layerwise.nn.chain import chain_of
 from layerwise.nn.corruption import GaussianNoise, Masking, SaltAndPepper
 from layerwise.nn.layers import Layer
@@ -230,6 +232,14 @@ def test_rows_that_are_no_vectors_need_a_flatten_first() -> None:
     images = Classifier(nn.Sequential(nn.Flatten(), nn.Linear(12, 2)))
     assert type(step_for(images, plan, (4, 3))) is AnalyticStep
     assert type(step_for(Classifier(nn.Linear(3, 2), RankingLoss(negatives=1)), plan, (3,))) is AutogradStep
+
+
+@pytest.mark.parametrize("door", ["pretrain", "finetune"])
+def test_a_low_precision_is_of_float32_networks(door: str) -> None:
+    network = nn.Sequential(nn.Linear(4, 3), nn.Sigmoid(), nn.Linear(3, 2)).double()
+    targets = () if door == "pretrain" else (torch.tensor([0, 1] * 5),)
+    with pytest.raises(PlanError, match="bfloat16.*float64"):
+        getattr(layerwise, door)(network, torch.rand(10, 4), *targets, precision="bfloat16")
 
 
 def test_products_in_a_lower_precision() -> None:

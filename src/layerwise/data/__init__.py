@@ -1,6 +1,6 @@
-"""Where rows come from: arrays, HDF5 files, list files and the embedded MNIST, all read in contiguous blocks.
+"""Where rows come from: arrays, HDF5, NumPy and Parquet files, list files and the embedded MNIST, read in blocks.
 
-This folder exists so that nothing below it ever asks what kind of thing the user handed in. ``source.py``
-opens and checks, ``targets.py`` turns labels into codes, ``batches.py`` deals rows out in an order that can
-be resumed.
+This folder exists so that nothing below it ever asks what kind of thing the user handed in, or whether it fits in
+memory. ``source.py`` opens and checks, ``targets.py`` turns labels into codes, ``features.py`` says what a stage learns
+from, ``batches.py`` deals rows out in an order that can be resumed.
 """

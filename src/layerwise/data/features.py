@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from .source import Source, as_tensor, check_finite
+from .source import Source, as_floats, as_tensor, check_finite
 from .sparse_features import from_tensor
 
 # Small enough that a window has blocks from many places, large enough that reading one costs more than finding it.
@@ -34,7 +34,6 @@ class Held(Protocol):
         ...
 
 
-@runtime_checkable
 class Features(Protocol):
     """Rows to learn from.
 
@@ -182,14 +181,14 @@ class Streamed:
     def _fill(self, rows: Tensor, start: int, stop: int, check: bool) -> None:
         for first, last, places in self._pieces(start, stop):
             raw = self.source.read(first, last)
-            values = as_tensor(raw, self.dtype)
             if check:
-                check_finite(values, raw, first, self.source.name)
+                check_finite(as_tensor(raw, self.dtype), raw, first, self.source.name)
+            values = as_floats(raw, self.dtype)
             if places is None:
-                rows.copy_(values.reshape(rows.shape))
+                _copy(values, rows)
             else:
                 at, chosen = places
-                rows[at : at + len(chosen)].copy_(values[chosen].reshape(len(chosen), *self.item))
+                _copy(values[chosen.numpy()], rows[at : at + len(chosen)])
 
     def _pieces(self, start: int, stop: int) -> Iterator[tuple[int, int, tuple[int, Tensor] | None]]:
         """Yield (first, last) of the source's rows to read, and which of them are meant and where they go."""
@@ -219,6 +218,17 @@ class Streamed:
     def reshaped(self, item: tuple[int, ...]) -> Streamed:
         """Return the same rows, each in another shape."""
         return self._with(item=item)
+
+
+def _copy(values: np.ndarray, rows: Tensor) -> None:
+    """Copy rows to where they are wanted, by NumPy where it can.
+
+    This runs in the thread that reads ahead, in which torch would start threads of its own beside those that train.
+    """
+    if rows.device.type == "cpu" and rows.dtype in (torch.float32, torch.float64):
+        np.copyto(rows.numpy(), values.reshape(rows.shape))
+    else:
+        rows.copy_(torch.from_numpy(values).reshape(rows.shape))
 
 
 def _sizes(source: Source, row_bytes: int) -> Span:

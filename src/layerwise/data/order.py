@@ -43,7 +43,7 @@ def windows(rows: int, block: int, window: int, generator: Generator) -> Iterato
     --------
     >>> found = list(windows(5, 2, 4, torch.Generator().manual_seed(0)))
     >>> [window.spans for window in found], [window.order.tolist() for window in found]
-    ([[(4, 5), (0, 2)], [(2, 4)]], [[0, 2, 1], [1, 0]])
+    ([[(4, 5), (0, 2)], [(2, 4)]], [[2, 1, 0], [1, 0]])
     """
     starts = torch.randperm(-(-rows // block), generator=generator) * block
     for group in starts.split(max(1, window // block)):

@@ -247,10 +247,15 @@ def as_tensor(raw: np.ndarray, dtype: torch.dtype) -> torch.Tensor:
     >>> as_tensor(np.array([[1, 2]], dtype=np.uint8), torch.float32)
     tensor([[1., 2.]])
     """
+    return torch.from_numpy(as_floats(raw, dtype)).to(dtype)
+
+
+def as_floats(raw: np.ndarray, dtype: torch.dtype) -> np.ndarray:
+    """Return rows as they were read in the NumPy type on the way to a tensor's, which may be written to."""
     # NumPy has neither bfloat16 nor a quick float16; those go by way of float32.
     between = np.float64 if dtype is torch.float64 else np.float32
     with np.errstate(over="ignore"):  # a value that overflows is reported by check_finite, with its place
-        return torch.from_numpy(np.require(raw, between, ["C", "W"])).to(dtype)
+        return np.require(raw, between, ["C", "W"])
 
 
 def blocks(source: Source, size: int = BLOCK_BYTES) -> Iterator[tuple[int, int]]:
