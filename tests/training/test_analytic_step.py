@@ -238,7 +238,7 @@ def test_rows_that_are_no_vectors_need_a_flatten_first() -> None:
 def test_a_low_precision_is_of_float32_networks(door: str) -> None:
     network = nn.Sequential(nn.Linear(4, 3), nn.Sigmoid(), nn.Linear(3, 2)).double()
     targets = () if door == "pretrain" else (torch.tensor([0, 1] * 5),)
-    with pytest.raises(PlanError, match="bfloat16.*float64"):
+    with pytest.raises(PlanError, match=r"bfloat16.*float64"):
         getattr(layerwise, door)(network, torch.rand(10, 4), *targets, precision="bfloat16")
 
 
