@@ -62,7 +62,7 @@ class SparseSource:
     def read(self, start: int, stop: int) -> scipy.sparse.csr_array:
         """Return the rows from `start` up to, not including, `stop`."""
         check_block(start, stop, self.shape[0], self.name)
-        block = self._held[start:stop].copy()  # a slice shares its parts with the user's matrix
+        block = self._held[start:stop]  # a copy
         try:
             block.check_format(full_check=True)
         except ValueError as error:

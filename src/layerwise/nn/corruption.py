@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 import torch
 from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
-from torch import Generator, Tensor, nn
+from torch import Generator, Tensor
 
 from ..data.sparse import csr_tensor
 from ..errors import DataError
@@ -57,9 +57,10 @@ class Masking:
 
     def _drop(self, inputs: Tensor, generator: Generator) -> Tensor:
         """Mask sparse rows: a zero stays one, so that only stored elements need a draw."""
-        kept = _draws(inputs.values(), generator) >= _below(self.rate)
-        pointers = nn.functional.pad(kept.cumsum(0), (1, 0)).index_select(0, inputs.crow_indices())
-        return csr_tensor(pointers, inputs.col_indices()[kept], inputs.values()[kept], inputs.shape)
+        kept = (_draws(inputs.values(), generator) >= _below(self.rate)).nonzero().squeeze(1)
+        pointers = torch.searchsorted(kept, inputs.crow_indices())
+        columns, values = (part.index_select(0, kept) for part in (inputs.col_indices(), inputs.values()))
+        return csr_tensor(pointers, columns, values, inputs.shape)
 
 
 @dataclass(frozen=True, config=VALUE)

@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from torch import Generator, Tensor, nn
 
@@ -34,8 +35,8 @@ class Kept(NamedTuple):
     ----------
     pointers : Tensor of int64, shape (B + 1,)
         Where each row's elements begin and end.
-    columns : Tensor of int64, shape (n,)
-        Column of each.
+    rows, columns : Tensor of int64, shape (n,)
+        Row and column of each.
     clean : Tensor, shape (n,)
         Its value.
     weights : Tensor, shape (n,)
@@ -43,14 +44,10 @@ class Kept(NamedTuple):
     """
 
     pointers: Tensor
+    rows: Tensor
     columns: Tensor
     clean: Tensor
     weights: Tensor
-
-    @property
-    def rows(self) -> Tensor:
-        """Row of each element."""
-        return torch.repeat_interleave(self.pointers.diff())
 
 
 def draw_kept(clean: Tensor, generator: Generator) -> Kept:
@@ -74,46 +71,41 @@ def draw_kept(clean: Tensor, generator: Generator) -> Kept:
     >>> kept.columns[:20].tolist() == list(range(20)), kept.weights.unique().tolist()
     (True, [1.0, 50.0])
     """
-    (count, width), values = clean.shape, clean.values()
-    stored = clean.crow_indices().diff().cpu()
-    chance = stored.clamp(min=1).double() / width
-    mean = torch.where(stored < width, -width * torch.log1p(-chance.clamp(max=1 - 0.5 / width)), 0.0)
-    draws = torch.poisson(mean.to(generator.device), generator=generator).long()
+    width, stored = clean.shape[1], clean.crow_indices().diff().cpu().numpy()
+    chance = np.maximum(stored, 1) / width
+    mean = np.where(stored < width, -width * np.log1p(-np.minimum(chance, 1 - 0.5 / width)), 0.0)
+    draws = torch.poisson(torch.from_numpy(mean).to(generator.device), generator=generator).long().cpu().numpy()
     # 53 random bits: a column's chance is 1 / d to 1e-11
-    places = torch.rand(int(draws.sum()), generator=generator, dtype=torch.float64, device=generator.device)
-    drawn = (places * width).long().cpu() + torch.repeat_interleave(draws.cpu()) * width
-    inside = clean.col_indices().cpu() + torch.repeat_interleave(stored) * width
-    places, sources = _first_of_each(torch.cat([inside, drawn]))
-    ends = torch.searchsorted(places, torch.arange(count + 1) * width)
-    rows = torch.repeat_interleave(ends.diff())
-    pointers, columns, sources, rows = (part.to(values.device) for part in (ends, places - rows * width, sources, rows))
-    is_inside = sources < len(values)
-    padded = torch.cat([values, values.new_zeros(1)])
-    weight = (1 / chance).to(values)
-    return Kept(
-        pointers,
-        columns,
-        padded[sources.clamp(max=len(values))],
-        torch.where(is_inside, weight.new_ones(()), weight[rows]),
-    )
+    drawn = torch.rand(int(draws.sum()), generator=generator, dtype=torch.float64, device=generator.device)
+    starts = np.arange(len(stored) + 1) * width
+    inside = clean.col_indices().cpu().numpy() + np.repeat(starts[:-1], stored)
+    outside = (drawn.cpu().numpy() * width).astype(np.int64) + np.repeat(starts[:-1], draws)
+    places, sources = _first_of_each(np.concatenate([inside, outside]))
+    pointers = np.searchsorted(places, starts)
+    rows = np.repeat(np.arange(len(stored)), np.diff(pointers))
+    in_row = torch.from_numpy(np.flatnonzero(sources < len(inside))).to(clean.device)
+    values = clean.values().index_select(0, torch.from_numpy(sources).to(clean.device)[in_row])
+    ends, row, column = (torch.from_numpy(part).to(clean.device) for part in (pointers, rows, places - starts[rows]))
+    weights = torch.from_numpy((1 / chance)[rows]).to(values)
+    held = values.new_zeros(len(rows)).index_copy_(0, in_row, values)
+    return Kept(ends, row, column, held, weights.index_fill_(0, in_row, 1.0))
 
 
-def _first_of_each(places: Tensor) -> tuple[Tensor, Tensor]:
+def _first_of_each(places: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return the distinct places in ascending order, and where each stood first.
 
     Examples
     --------
-    >>> _first_of_each(torch.tensor([7, 3, 7]))
-    (tensor([3, 7]), tensor([1, 0]))
+    >>> [part.tolist() for part in _first_of_each(np.array([7, 3, 7]))]
+    [[3, 7], [1, 0]]
     """
     # one sort of (place, position) as one number: a sort that also carries an index takes several times as long
     bits = len(places).bit_length()
-    keys = (places << bits) + torch.arange(len(places))
-    keys.numpy().sort()
+    keys = (places << bits) + np.arange(len(places))
+    keys.sort()
     places = keys >> bits
-    first = torch.ones(len(places), dtype=torch.bool)
-    torch.ne(places[1:], places[:-1], out=first[1:])
-    return places[first], (keys & ((1 << bits) - 1))[first]
+    first = np.flatnonzero(np.diff(places, prepend=-1))
+    return places[first], keys[first] & ((1 << bits) - 1)
 
 
 class SampledLearner(AutoencoderLearner):
@@ -189,7 +181,7 @@ class SampledLearner(AutoencoderLearner):
             hidden += module.bias
         with torch.enable_grad():
             codes = self.layer.after(hidden.requires_grad_())
-        decoded = dots(codes.detach(), self._back, kept.pointers, kept.columns)
+        decoded = dots(codes.detach(), self._back, kept.pointers, kept.rows, kept.columns)
         activation = decoder.bias.index_select(0, kept.columns).add_(decoded, alpha=shrunk)
         loss = self._total(activation, kept.clean, kept.weights) / len(clean)
         by_output = csr_tensor(kept.pointers, kept.columns, self._by_output(activation, kept), clean.shape)
