@@ -23,10 +23,10 @@ def test_update_0_has_no_speed():
 
 def test_only_records_are_printed_and_to_standard_error(capsys):
     print_record(Progress("all", 3, 9, 30, 1.0, None))
-    print_record(Progress("all", 5, 9, 50, 1.0, {"epoch": 1.0}, 50.0))
+    print_record(Progress("all", 5, 9, 50, 1.0, {"epoch": 1.0}, 50.0, 200.0))
     printed = capsys.readouterr()
     assert printed.out == ""
-    assert printed.err == "all: update 5 of 9, epoch 1, 50 rows/s\n"
+    assert printed.err == "all: update 5 of 9, epoch 1, 50 rows/s, about 3.3 min left\n"
 
 
 def test_printing_is_asked_for():

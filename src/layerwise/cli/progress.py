@@ -15,7 +15,7 @@ from ..comparison.estimate import Estimate
 from ..comparison.experiment import Experiment
 from ..training.loop import Callback
 from ..training.loop import Progress as Told
-from ..training.verbose import line_of
+from ..training.verbose import line_of, roughly
 
 LINE_SECONDS = 10.0
 
@@ -91,7 +91,7 @@ def _bar(console: Console, pace: Pace, experiment: Experiment, summaries: bool) 
         def callback(told: Told) -> None:
             pace.take(told)
             left = pace.left()
-            said = "" if left is None else f"about {duration(left)} left"
+            said = "" if left is None else f"about {roughly(left)} left"
             bar.update(task, completed=pace.share(), description=describe(told, experiment), left=said)
 
             if told.record is not None and summaries:
@@ -111,7 +111,7 @@ def _plain(pace: Pace, summaries: bool) -> Callback:
         if summaries or told.update == told.updates or time.monotonic() - last > LINE_SECONDS:
             last = time.monotonic()
             left = pace.left()
-            ending = f", about {duration(left)} left" if left is not None else ""
+            ending = f", about {roughly(left)} left" if left is not None else ""
             print(f"{line_of(told)}{ending}", file=sys.stderr, flush=True)
 
     return callback
@@ -129,19 +129,6 @@ def describe(told: Told, experiment: Experiment) -> str:
     if parts[2] == "tune":
         return f"{seed}: {labels}, tuning the {parts[3]} arm ({parts[4]})"
     return f"{seed}: {labels}, fine-tuning the {parts[2]} arm"
-
-
-def duration(seconds: float) -> str:
-    """Return seconds as people say them.
-
-    Examples
-    --------
-    >>> duration(8.2), duration(200), duration(7300)
-    ('8 s', '3.3 min', '2.0 h')
-    """
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.1f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
 class _Lines(logging.Handler):

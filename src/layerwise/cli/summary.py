@@ -10,7 +10,7 @@ from rich.table import Table
 
 from ..comparison.estimate import Estimate
 from ..comparison.experiment import Experiment
-from .progress import duration
+from ..training.verbose import roughly
 
 COLOURS = {"WORTH IT": "green", "DO NOT PRE-TRAIN": "red", "CANNOT TELL": "yellow"}
 
@@ -30,9 +30,9 @@ def print_plan(experiment: Experiment, expected: Estimate, folder: Path) -> None
     budgets = ", ".join(f"{labels:,}" for labels in experiment.budgets)
     say(f"compare   label budgets {budgets}; the verdict is about {experiment.headline:,}; {plan.compare.seeds} seeds")
     parts = {"pre-training": expected.pretraining, "tuning": expected.tuning, "fine-tuning": expected.finetuning}
-    spent = ", ".join(f"{name} {duration(seconds)}" for name, seconds in parts.items() if seconds)
+    spent = ", ".join(f"{name} {roughly(seconds)}" for name, seconds in parts.items() if seconds)
     extra = "; simple baselines come on top" if experiment.simple else ""
-    say(f"estimate  {duration(expected.total)} of training: {spent}{extra}")
+    say(f"estimate  {roughly(expected.total)} of training: {spent}{extra}")
     say(f"run       {folder}\n")
 
 
@@ -80,7 +80,7 @@ def _convergence(found: dict[str, Any]) -> str:
     if saved["low"] is not None:
         text += f" (95 % interval of the updates saved {saved['low']:,.0f} to {saved['high']:,.0f})"
     cost = found["seconds_saved_with_pretraining"]["mean"]
-    how = f"{duration(cost)} saved" if cost >= 0 else f"{duration(-cost)} more"
+    how = f"{roughly(cost)} saved" if cost >= 0 else f"{roughly(-cost)} more"
     return f"{text}; with the time of pre-training, {how} a seed."
 
 
@@ -88,8 +88,8 @@ def _cost(results: dict[str, Any]) -> str:
     cost = results["cost"]
     seconds = cost["pretraining_seconds"]
     return (
-        f"pre-training took {duration(sum(seconds) / len(seconds))} a seed; "
-        f"all training {duration(cost['total_seconds'])}."
+        f"pre-training took {roughly(sum(seconds) / len(seconds))} a seed; "
+        f"all training {roughly(cost['total_seconds'])}."
     )
 
 

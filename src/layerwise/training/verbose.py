@@ -27,10 +27,24 @@ def line_of(progress: Progress) -> str:
     return ", ".join(parts)
 
 
+def roughly(seconds: float) -> str:
+    """Return seconds as people say them.
+
+    Examples
+    --------
+    >>> roughly(8.2), roughly(200), roughly(7300)
+    ('8 s', '3.3 min', '2.0 h')
+    """
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.1f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
 def print_record(progress: Progress) -> None:
-    """Print a record to standard error; updates between records stay silent."""
+    """Print a record to standard error, with the time left of its fit; updates between records stay silent."""
     if progress.record is not None:
-        print(line_of(progress), file=sys.stderr, flush=True)
+        left = f", about {roughly(progress.seconds_left)} left" if progress.seconds_left else ""
+        print(f"{line_of(progress)}{left}", file=sys.stderr, flush=True)
 
 
 def with_printing(callbacks: Sequence[Callback], verbose: int) -> list[Callback]:
