@@ -59,6 +59,13 @@ def test_masking_rate(rate):
     assert_rate(Masking(rate)(rows(), seeded()) == 0, rate)
 
 
+def test_every_place_in_a_row_is_masked_as_often():
+    """Four elements come of one draw: none of the four is favoured. False alarm 1e-5, both tails over 8 places."""
+    rows, rate = 20_000, 0.3
+    masked = (Masking(rate)(torch.ones(rows, 8), torch.Generator().manual_seed(3)) == 0).double().mean(0)
+    assert float((masked - rate).abs().max()) < 4.9 * (rate * (1 - rate) / rows) ** 0.5
+
+
 def test_masking_does_not_rescale_what_it_keeps():
     clean, noisy = rows(), Masking(0.4)(rows(), seeded())
     kept = noisy != 0

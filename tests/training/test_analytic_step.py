@@ -26,8 +26,9 @@ from layerwise.objectives.sparse import SparseAutoencoder
 from layerwise.plan import TrainingPlan
 from layerwise.randomness import Randomness
 from layerwise.settings import Linear
+from layerwise.training.analytic import AnalyticStep, step_for
 from layerwise.training.loop import Fitting, fit
-from layerwise.training.step import AnalyticStep, AutogradStep, step_for
+from layerwise.training.step import AutogradStep
 
 ROWS, FEATURES, UNITS, BATCH, UPDATES = 130, 12, 7, 20, 50
 SIGMOID, TANH, RELU, NONE = nn.Sigmoid(), nn.Tanh(), nn.ReLU(), None

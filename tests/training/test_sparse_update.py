@@ -18,8 +18,8 @@ from layerwise.objectives.denoising import DenoisingAutoencoder
 from layerwise.objectives.objective import FeatureFacts
 from layerwise.objectives.sampled import draw_kept
 from layerwise.plan import TrainingPlan
+from layerwise.training.analytic import SparseStep, step_for
 from layerwise.training.sparse_update import columns_together, subtract_products
-from layerwise.training.step import SparseStep, step_for
 
 
 def sparse(rows: int, width: int, seed: int, share: float = 0.2) -> scipy.sparse.csr_array:

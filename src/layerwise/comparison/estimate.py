@@ -17,8 +17,8 @@ from ..plan import TrainingPlan
 from ..pretraining import reach
 from ..randomness import Randomness
 from ..stack import encode, prepare
+from ..training.analytic import step_for
 from ..training.device import arithmetic, exact_float32, pick_device
-from ..training.step import step_for
 from .arms import Arm, draw_network, pretraining_rows
 from .budgets import FOLDS, HOLD_OUT, ONE_HOLD_OUT_FROM
 from .experiment import Experiment

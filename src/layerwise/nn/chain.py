@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from .products import down, up
 
-Products = dict[nn.Parameter, list[tuple[Tensor, Tensor]]]
+Products = dict[nn.Parameter, list[tuple[Tensor, Tensor | None]]]
 aten = torch.ops.aten
 _SILENT = (nn.Flatten, nn.Identity)
 _ACTIVATIONS = {nn.Sigmoid: torch.sigmoid, nn.Tanh: torch.tanh, nn.ReLU: torch.relu}
@@ -98,7 +98,7 @@ def forward(chain: Sequence[Any], rows: Tensor) -> tuple[Tensor, list[Any]]:
 def backward(chain: Sequence[Any], kept: Sequence[Any], gradient: Tensor) -> Products:
     r"""Return the factors of the gradient of every parameter that is trained, from the gradient by the outputs.
 
-    The gradient of a parameter is the sum of :math:`A^\top B` over its pairs (A, B).
+    The gradient of a parameter is the sum of :math:`A^\top B` over its pairs (A, B); None is a column of ones.
     """
     products: Products = {}
     lowest = next((number for number, module in enumerate(chain) if _trained(module)), len(chain))
@@ -109,7 +109,7 @@ def backward(chain: Sequence[Any], kept: Sequence[Any], gradient: Tensor) -> Pro
             if weight.requires_grad:
                 products[weight] = [(gradient, held)]
             if bias is not None and bias.requires_grad:
-                products[bias] = [row_sum(gradient)]
+                products[bias] = [(gradient, None)]
             gradient = down(gradient, module.weight) if number > lowest else gradient
         elif isinstance(module, nn.Dropout):
             gradient = gradient if held is None else gradient.mul_(held)
@@ -127,11 +127,6 @@ def activate(activation: type[nn.Module], rows: Tensor) -> Tensor:
     tensor([0., 2.])
     """
     return rows if activation is nn.Identity else getattr(torch, f"{activation.__name__.lower()}_")(rows)
-
-
-def row_sum(rows: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the factors of the sum over rows, a bias's gradient."""
-    return rows, rows.new_ones(len(rows))
 
 
 def through(activation: type[nn.Module], gradient: Tensor, output: Tensor) -> Tensor:

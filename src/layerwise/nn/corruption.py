@@ -48,16 +48,16 @@ class Masking:
         """Return a corrupted copy of ``inputs``, any shape; of sparse rows one with fewer stored elements."""
         if inputs.layout is not torch.strided:
             return self._drop(inputs, generator)
-        return self.corrupt(inputs, generator)[0]
+        return inputs * ~_chosen(_draws(inputs, generator), self.rate)
 
     def corrupt(self, inputs: Tensor, generator: Generator) -> tuple[Tensor, Tensor]:
         """Return a corrupted copy, and which elements the noise chose (an element that was 0 already among them)."""
-        chosen = _draws(_dense(inputs, "a choice of elements, zeros included,"), generator) < _below(self.rate)
+        chosen = _chosen(_draws(_dense(inputs, "a choice of elements, zeros included,"), generator), self.rate)
         return inputs * ~chosen, chosen
 
     def _drop(self, inputs: Tensor, generator: Generator) -> Tensor:
         """Mask sparse rows: a zero stays one, so that only stored elements need a draw."""
-        kept = (_draws(inputs.values(), generator) >= _below(self.rate)).nonzero().squeeze(1)
+        kept = (~_chosen(_draws(inputs.values(), generator), self.rate)).nonzero().squeeze(1)
         pointers = torch.searchsorted(kept, inputs.crow_indices())
         columns, values = (part.index_select(0, kept) for part in (inputs.col_indices(), inputs.values()))
         return csr_tensor(pointers, columns, values, inputs.shape)
@@ -132,7 +132,7 @@ class SaltAndPepper:
     def corrupt(self, inputs: Tensor, generator: Generator) -> tuple[Tensor, Tensor]:
         """Return a corrupted copy, and which elements the noise chose (whatever they were before)."""
         draws = _draws(_dense(inputs, "salt-and-pepper noise"), generator)
-        chosen, pepper = draws < _below(self.rate), draws < _below(self.rate / 2)
+        chosen, pepper = _chosen(draws, self.rate), _chosen(draws, self.rate / 2)
         noisy = torch.where(chosen, torch.ones_like(inputs), inputs)
         return torch.where(pepper, torch.zeros_like(inputs), noisy), chosen
 
@@ -154,7 +154,7 @@ def _draws(inputs: Tensor, generator: Generator) -> Tensor:
     return words.view(torch.int16)[:count].view(inputs.shape).to(inputs.device)
 
 
-def _below(rate: float) -> Tensor:
-    """Return what a draw is below with this probability, which is rounded to a multiple of 2^-16."""
-    # of a wider type than the draws, as rate 1 needs a bound above all of them
-    return torch.tensor([round(rate * 2**16) - 2**15], dtype=torch.int32)
+def _chosen(draws: Tensor, rate: float) -> Tensor:
+    """Return which draws are below a bound with this probability, which is rounded to a multiple of 2^-16."""
+    bound = round(rate * 2**16) - 2**15
+    return draws < bound if bound < 2**15 else torch.ones_like(draws, dtype=torch.bool)  # 2^15 is no 16-bit number

@@ -69,8 +69,8 @@ def down(rows: Tensor, weight: Tensor, bias: Tensor | None = None, out: Tensor |
     return _finish(torch.mm(rows.to(lowering.dtype), lowering.of(weight)), rows, bias, out)
 
 
-def add_product(into: Tensor, left: Tensor, right: Tensor, alpha: float, beta: float = 1.0) -> None:
-    r"""Change a tensor in place: :math:`M \leftarrow \beta M + \alpha A^\top B`, for B with one column too.
+def add_product(into: Tensor, left: Tensor, right: Tensor | None, alpha: float, beta: float = 1.0) -> None:
+    r"""Change a tensor in place: :math:`M \leftarrow \beta M + \alpha A^\top B`, B being a column of ones where None.
 
     Examples
     --------
@@ -80,13 +80,14 @@ def add_product(into: Tensor, left: Tensor, right: Tensor, alpha: float, beta: f
     [[1.5, 2.0], [3.0, 4.0]]
     """
     lowering = _lowering.get()
-    if right.ndim == 1:
-        into.addmv_(left.t(), right, alpha=alpha, beta=beta)
-    elif lowering is None:
+    if right is not None and lowering is None:
         into.addmm_(left.t(), right, alpha=alpha, beta=beta)
-    else:
-        if beta != 1.0:
-            into.mul_(beta)
+        return
+    if beta != 1.0:
+        into.mul_(beta)
+    if right is None:
+        into.add_(left.sum(0), alpha=alpha)
+    elif lowering is not None:
         into.add_(torch.mm(left.to(lowering.dtype).t(), right.to(lowering.dtype)), alpha=alpha)
 
 

@@ -126,9 +126,9 @@ class Factors:
     ----------
     loss : Tensor
         Of the batch, detached.
-    products : dict of Parameter to list of (Tensor, Tensor)
-        The gradient of a parameter is ``scale`` times the sum of :math:`A^\top B` over its pairs, B being a vector
-        for a vector; a factor may be sparse rows (CSR). Parameters that are not trained are left out.
+    products : dict of Parameter to list of (Tensor, Tensor or None)
+        The gradient of a parameter is ``scale`` times the sum of :math:`A^\top B` over its pairs, None standing for a
+        column of ones; a factor may be sparse rows (CSR). Parameters that are not trained are left out.
     scale : float
         What all products have in common, 1 / rows.
     """

@@ -15,7 +15,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits, softplus
 
 from ..data.batches import Batch
 from ..errors import DataError, NetworkError
-from ..nn.chain import activation_of, row_sum
+from ..nn.chain import Products, activation_of
 from ..nn.decoder import Decoder
 from ..nn.layers import Layer
 from ..nn.products import down, up
@@ -233,8 +233,8 @@ class RBMLearner(nn.Module):
         share = rows / len(moved)
         above = torch.cat([given.sigmoid_().neg_(), activation.sigmoid_().mul_(share)])
         below = torch.cat([v, moved])
-        signs = torch.cat([v.new_full((rows,), -1.0), v.new_full((len(moved),), share)])
-        products = {module.weight: [(above, below)], module.bias: [row_sum(above)], b: [(below, signs)]}
+        by_b = moved.sum(0).mul_(share).sub_(v.sum(0))
+        products: Products = {module.weight: [(above, below)], module.bias: [(above, None)], b: [(by_b[None], None)]}
         trained = {parameter: pairs for parameter, pairs in products.items() if parameter.requires_grad}
         return Factors(data - model, trained, 1 / rows)
 

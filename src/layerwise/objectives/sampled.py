@@ -12,7 +12,7 @@ row are kept, and the cost of an update follows them, not the width d.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -21,6 +21,7 @@ from torch import Generator, Tensor, nn
 from ..data.batches import Batch
 from ..data.sparse import csr_tensor
 from ..errors import NetworkError
+from ..nn.chain import Products
 from ..nn.corruption import Masking
 from ..nn.layers import Layer
 from ..nn.sparse_products import dots, gathered
@@ -187,16 +188,15 @@ class SampledLearner(AutoencoderLearner):
         by_output = csr_tensor(kept.pointers, kept.columns, self._by_output(activation, kept), clean.shape)
         by_code = gathered(by_output, self._back).mul_(shrunk)
         by_hidden, *others = torch.autograd.grad(codes, [hidden, *outside], by_code)
-        one = loss.new_ones(1)
-        products: dict[Any, list[tuple[Tensor, Tensor]]] = {module.weight: [(by_hidden, noisy)]}
+        products: Products = {module.weight: [(by_hidden, noisy)]}
         if decoder.weight is not None:
             products[decoder.weight] = [(codes.detach(), by_output)]
         elif decoder.gradient == "full":
             products[module.weight].append((codes.detach(), by_output))
-        products[decoder.bias] = [(by_output, one.expand(len(clean)))]
+        products[decoder.bias] = [(by_output, None)]
         if module.bias is not None:
-            products[module.bias] = [(by_hidden, one.expand(len(clean)))]
-        products |= {p: [(gradient[None], one)] for p, gradient in zip(outside, others, strict=True)}
+            products[module.bias] = [(by_hidden, None)]
+        products |= {p: [(gradient[None], None)] for p, gradient in zip(outside, others, strict=True)}
         return Factors(loss, {p: pairs for p, pairs in products.items() if p.requires_grad}, 1 / len(clean))
 
     def _by_output(self, activation: Tensor, kept: Kept) -> Tensor:

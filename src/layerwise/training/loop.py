@@ -24,9 +24,10 @@ from ..randomness import Randomness
 from ..runs.checkpoint import Checkpoint, Saved
 from ..runs.folder import RunFolder
 from ..runs.history import History
+from .analytic import step_for
 from .device import arithmetic
 from .schedules import Scheduled
-from .step import Step, step_for
+from .step import Step
 from .stopping import Patience
 
 CHECKPOINT_SECONDS = 30.0  # a checkpoint of the default network takes about 0.05 s: well under 1 % of the time

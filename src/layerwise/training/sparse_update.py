@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
 import torch
@@ -36,17 +37,17 @@ def columns_together(weights: Sequence[nn.Parameter]) -> Iterator[None]:
 
 
 @torch.no_grad()
-def subtract_products(parameter: Tensor, pairs: Sequence[tuple[Tensor, Tensor]], alpha: float) -> None:
+def subtract_products(parameter: Tensor, pairs: Sequence[Any], alpha: float) -> None:
     r"""Subtract products of which one factor is sparse, in place.
 
-    .. math:: W \leftarrow W - \alpha \sum A^\top S, \qquad c \leftarrow c - \alpha \sum S^\top b
+    .. math:: W \leftarrow W - \alpha \sum A^\top S, \qquad c \leftarrow c - \alpha \sum S^\top 1
 
     Parameters
     ----------
     parameter : Tensor, shape (H, d) or (d,)
         W or c; fast where W's columns are together (`columns_together`), right otherwise.
-    pairs : sequence of (Tensor, Tensor)
-        (A, S) with shapes (B, H) and (B, d), or (S, b) with shapes (B, d) and (B,); S in CSR layout.
+    pairs : sequence of (Tensor, Tensor or None)
+        (A, S) with shapes (B, H) and (B, d) for W, (S, None) for c; S in CSR layout.
     alpha : float
         Factor of all.
 
@@ -58,9 +59,8 @@ def subtract_products(parameter: Tensor, pairs: Sequence[tuple[Tensor, Tensor]],
     [[0.0, -0.5, 0.0], [0.0, -1.0, 0.0]]
     """
     if parameter.ndim == 1:
-        for sparse, vector in pairs:
-            values = sparse.values() * vector.index_select(0, rows_of(sparse))
-            parameter.index_add_(0, sparse.col_indices(), values, alpha=-alpha)
+        for sparse, _ in pairs:
+            parameter.index_add_(0, sparse.col_indices(), sparse.values(), alpha=-alpha)
         return
     columns = torch.cat([sparse.col_indices() for _, sparse in pairs])
     values = torch.cat([sparse.values() for _, sparse in pairs]).mul_(-alpha)
