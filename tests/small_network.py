@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
+
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -23,6 +27,14 @@ def build(
         torch.manual_seed(7)
         network = nn.Sequential(nn.Linear(features, 9), activation(), nn.Linear(9, 6), activation(), nn.Linear(6, 3))
     return network.to(dtype)
+
+
+def uniform(shape: Sequence[int], generator: torch.Generator) -> Tensor:
+    """Multiples of 2^-16 in [0, 1), as corruption draws them: the four quarters of each word of the generator."""
+    count = math.prod(shape)
+    words = torch.empty((count + 3) // 4, dtype=torch.int64).random_(-(2**63), None, generator=generator)
+    quarters = words.numpy().view(np.int16)[:count].reshape(shape)
+    return torch.from_numpy((quarters.astype(float) + 2**15) / 2**16)
 
 
 def weights(network: nn.Module) -> dict[str, Tensor]:

@@ -23,7 +23,7 @@ from layerwise import (
 )
 from layerwise.data.batches import hold_out
 from layerwise.randomness import Randomness
-from small_network import build, inputs, same, weights
+from small_network import build, inputs, same, uniform, weights
 
 EPOCHS, BATCH = 3, 20
 
@@ -43,7 +43,7 @@ def by_hand(codes: Tensor, weight: Tensor, bias: Tensor, rate: float, number: in
         for rows in order.split(BATCH):
             generator.manual_seed((randomness.seed("updates") + update) % 2**63)
             x = codes[rows]
-            noisy = x * (torch.rand(x.shape, generator=generator) >= noise)
+            noisy = x * (uniform(x.shape, generator) >= noise)
             h = 1 / (1 + torch.exp(-(noisy @ weight.T + bias)))
             d = (1 / (1 + torch.exp(-(h @ weight + offset))) - x) / len(x)
             below = (d @ weight.T) * h * (1 - h)

@@ -12,15 +12,16 @@ from torch import Tensor, nn
 import layerwise as lw
 from layerwise import DenoisingAutoencoder, GaussianNoise, Masking, SaltAndPepper
 from layerwise.objectives.autoencoder import AutoencoderLearner
+from layerwise.objectives.objective import Factors
 from layerwise.randomness import Randomness
-from small_network import build, inputs, same, weights
+from small_network import build, inputs, same, uniform, weights
 
 SEED, BATCH, RATE = 4, 20, 0.4
 
 
 def noisy_rows(rows: Tensor, seed: int) -> Tensor:
     """Masking noise from the generator of an update, written out."""
-    return rows * (torch.rand(rows.shape, generator=torch.Generator().manual_seed(seed)) >= RATE)
+    return rows * (uniform(rows.shape, torch.Generator().manual_seed(seed)) >= RATE)
 
 
 def through(network: nn.Sequential, rows: Tensor, depth: int) -> Tensor:
@@ -32,9 +33,17 @@ def through(network: nn.Sequential, rows: Tensor, depth: int) -> Tensor:
 
 
 def seen(monkeypatch: pytest.MonkeyPatch) -> list[tuple[AutoencoderLearner, Tensor, Tensor]]:
-    """Record (learner, the encoder's input, the target) of each loss."""
+    """Record (learner, the encoder's input, the target) of each loss, and of each update from factors."""
     found: list[tuple[AutoencoderLearner, Tensor, Tensor]] = []
-    genuine = AutoencoderLearner.loss
+    genuine, genuine_factors = AutoencoderLearner.loss, AutoencoderLearner.factors
+
+    def watched_factors(self: AutoencoderLearner, batch: Any, generator: Any) -> Factors:
+        factors = genuine_factors(self, batch, generator)
+        # of both uses of W as one product: [h; dh] over [dz; what the encoder was fed]
+        ((_, below),) = factors.products[self.layer.module.weight]
+        assert below is not None
+        found.append((self, below[len(batch.inputs) :].clone(), batch.inputs.clone()))
+        return factors
 
     def watched(self: AutoencoderLearner, batch: Any, generator: Any) -> Tensor:
         fed: list[Tensor] = []
@@ -45,6 +54,7 @@ def seen(monkeypatch: pytest.MonkeyPatch) -> list[tuple[AutoencoderLearner, Tens
         return loss
 
     monkeypatch.setattr(AutoencoderLearner, "loss", watched)
+    monkeypatch.setattr(AutoencoderLearner, "factors", watched_factors)
     return found
 
 

@@ -45,9 +45,9 @@ def test_pre_training_sees_the_other_rows_alone(monkeypatch: pytest.MonkeyPatch,
     monkeypatch.setattr(arms, "pretrain_layers", lambda *given: seen.append(given[1]) or genuine(*given))
     others = 1 - INPUTS[:250]
     found = lw.compare(INPUTS, LABELS, pretrain_inputs=others, run_dir=tmp_path / "run", **SMALL)
-    assert len(seen) == 1 and seen[0].targets is None and torch.equal(seen[0].inputs, torch.from_numpy(others))
+    assert len(seen) == 1 and seen[0].targets is None and torch.equal(seen[0].inputs.rows, torch.from_numpy(others))
     plain = lw.compare(INPUTS, LABELS, **SMALL)
-    assert torch.equal(seen[1].inputs, gathered(test=0.2).inputs)
+    assert torch.equal(seen[1].inputs.rows, gathered(test=0.2).inputs)
     assert found.results["data"]["pretraining_rows"] == 250 and plain.results["data"]["pretraining_rows"] == 1438
     assert found.results["data"]["training_rows"] == plain.results["data"]["training_rows"] == 1438
     assert found.results["budgets"][0]["random_errors"] == plain.results["budgets"][0]["random_errors"]

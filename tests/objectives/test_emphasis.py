@@ -15,6 +15,7 @@ from layerwise.objectives.denoising import DenoisingAutoencoder
 from layerwise.objectives.objective import FeatureFacts
 from layerwise.plan import PretrainPlan
 from layerwise.recipe import check
+from small_network import uniform
 
 ROWS, FEATURES, UNITS = 7, 5, 4
 NOISES = [Masking(0.4), SaltAndPepper(0.4)]
@@ -46,18 +47,9 @@ def sigmoid(values):
     return 1 / (1 + np.exp(-values))
 
 
-def draws_of(shape):
-    """Return uniform numbers, multiples of 2^-16: the four quarters of each word that the generator gives."""
-    count = int(np.prod(shape))
-    words = torch.empty((count + 3) // 4, dtype=torch.int64)
-    words.random_(-(2**63), None, generator=torch.Generator().manual_seed(9))
-    quarters = words.numpy().view(np.int16)[:count].reshape(shape)
-    return (quarters.astype(float) + 2**15) / 2**16
-
-
 def by_numpy(learner, noise, rows, loss, decoder, weights):
     """Return the loss with weight alpha where the draw chose an element and beta elsewhere."""
-    draw = draws_of(rows.shape)
+    draw = uniform(rows.shape, torch.Generator().manual_seed(9)).numpy()
     chosen = draw < noise.rate
     noisy = np.where(chosen, 0.0, rows)
     if isinstance(noise, SaltAndPepper):
@@ -99,7 +91,7 @@ def test_a_masked_zero_counts_as_corrupted():
     """Rows of zeros: the mask changes none of them, yet its elements alone have the weight of the corrupted."""
     rows = np.zeros((ROWS, FEATURES))
     noise = Masking(0.4)
-    chosen = draws_of(rows.shape) < 0.4
+    chosen = uniform(rows.shape, torch.Generator().manual_seed(9)).numpy() < 0.4
     learner = learner_of(rows, noise, "squared", "linear", (1.0, 0.0))
     back = learner.reconstruct(torch.from_numpy(rows)).detach().numpy()
     expected = 0.5 * (back[chosen] ** 2).sum() / ROWS

@@ -253,6 +253,6 @@ def multiplied(factors: Factors, parameter: nn.Parameter) -> torch.Tensor:
     """A gradient from its factors, dense."""
     total = torch.zeros_like(parameter)
     for left, right in factors.products[parameter]:
-        left, right = (part.to_dense() for part in (left, right))
-        total += left.T @ right
+        left = left.to_dense()
+        total += left.sum(0) if right is None else left.T @ right.to_dense()
     return total * factors.scale
