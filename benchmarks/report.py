@@ -45,11 +45,15 @@ class Bar:
 
 @dataclass(frozen=True)
 class Line:
-    """One line of the table; ``ratio`` is None where a side could not be measured, and ``why`` says why not."""
+    """One line of the table.
+
+    ``ratio`` is None where a side could not be measured, and ``why`` says why not; a line without a bar is there to be
+    compared with.
+    """
 
     row: str
     against: str
-    bar: Bar
+    bar: Bar | None
     ours: str = ""
     theirs: str = ""
     ratio: Spread | None = None
@@ -61,19 +65,21 @@ class Line:
         """Whether the bar held, or what stood in the way."""
         if self.ratio is None:
             return f"not measured: {self.why}"
+        if self.bar is None:
+            return ""
         return "held" if self.bar.held(self.ratio.median) else "NOT held"
 
     def cells(self) -> list[str]:
         """Return what stands under each of the headings."""
         found = "" if self.ratio is None else f"{self.ratio.median:.3g} ({self.ratio.low:.3g} to {self.ratio.high:.3g})"
-        aim = "" if self.bar.aim is None else f"{self.bar.aim:g}"
+        aim = "" if self.bar is None or self.bar.aim is None else f"{self.bar.aim:g}"
         losses = ["" if loss is None else f"{loss:.4g}" for loss in self.losses]
-        return [self.row, self.against, self.ours, self.theirs, found, str(self.bar), aim, self.verdict, *losses]
+        return [self.row, self.against, self.ours, self.theirs, found, str(self.bar or ""), aim, self.verdict, *losses]
 
 
-def compared(row: str, ours: Timed, theirs: Timed, bar: Bar) -> Line:
-    """Return the line of two sides: with a bar of "at least" the ratio is theirs / ours, else ours / theirs."""
-    found = ratio(ours, theirs) if bar.most else ratio(theirs, ours)
+def compared(row: str, ours: Timed, theirs: Timed, bar: Bar | None) -> Line:
+    """Return the line of two sides: with a bar of "at most" the ratio is ours / theirs, else theirs / ours."""
+    found = ratio(ours, theirs) if bar is not None and bar.most else ratio(theirs, ours)
     return Line(row, theirs.name, bar, milliseconds(ours), milliseconds(theirs), found, (ours.loss, theirs.loss))
 
 
