@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from contextlib import nullcontext
 
 import pytest
 import torch
@@ -14,7 +15,7 @@ from layerwise.errors import PlanError
 from layerwise.nn.chain import chain_of
 from layerwise.nn.corruption import GaussianNoise, Masking, SaltAndPepper
 from layerwise.nn.layers import Layer
-from layerwise.nn.products import down, lowered, up
+from layerwise.nn.products import add_product, down, lowered, up
 from layerwise.objectives.autoencoder import Autoencoder
 from layerwise.objectives.classification import Classifier
 from layerwise.objectives.contractive import ContractiveAutoencoder
@@ -233,6 +234,17 @@ def test_rows_that_are_no_vectors_need_a_flatten_first() -> None:
     images = Classifier(nn.Sequential(nn.Flatten(), nn.Linear(12, 2)))
     assert type(step_for(images, plan, (4, 3))) is AnalyticStep
     assert type(step_for(Classifier(nn.Linear(3, 2), RankingLoss(negatives=1)), plan, (3,))) is AutogradStep
+
+
+@pytest.mark.parametrize("dtype", [None, torch.bfloat16])
+@pytest.mark.parametrize("column", [False, True])
+def test_beta_0_forgets_even_what_is_no_number(dtype, column) -> None:
+    """A gradient's memory is not initialised: it may hold anything."""
+    left, right = torch.tensor([[1.0, 2.0]]), None if column else torch.tensor([[3.0, 4.0]])
+    into = torch.full((2,) if column else (2, 2), float("nan"))
+    with nullcontext() if dtype is None else lowered(dtype):
+        add_product(into, left, right, alpha=1.0, beta=0.0)
+    assert into.tolist() == ([1.0, 2.0] if column else [[3.0, 4.0], [6.0, 8.0]])
 
 
 @pytest.mark.parametrize("door", ["pretrain", "finetune"])

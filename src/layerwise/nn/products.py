@@ -72,6 +72,8 @@ def down(rows: Tensor, weight: Tensor, bias: Tensor | None = None, out: Tensor |
 def add_product(into: Tensor, left: Tensor, right: Tensor | None, alpha: float, beta: float = 1.0) -> None:
     r"""Change a tensor in place: :math:`M \leftarrow \beta M + \alpha A^\top B`, B being a column of ones where None.
 
+    With beta 0 it does not matter what was there, NaN included.
+
     Examples
     --------
     >>> into = torch.zeros(2, 2)
@@ -83,7 +85,9 @@ def add_product(into: Tensor, left: Tensor, right: Tensor | None, alpha: float, 
     if right is not None and lowering is None:
         into.addmm_(left.t(), right, alpha=alpha, beta=beta)
         return
-    if beta != 1.0:
+    if beta == 0.0:
+        into.zero_()
+    elif beta != 1.0:
         into.mul_(beta)
     if right is None:
         into.add_(left.sum(0), alpha=alpha)
