@@ -118,10 +118,14 @@ def page() -> None:
     plt.rcParams["svg.hashsalt"] = "layerwise"
     _draw(curves, "tutorial-loss", "training loss (cross-entropy)", lambda found: found.get("training_loss"))
     _draw(curves, "tutorial-accuracy", "test accuracy", _accuracy)
-    lines = ["| updates of fine-tuning | " + " | ".join(TITLES[arm] for arm in curves) + " |", "|---" * 5 + "|"]
+    lines = [
+        "| updates of fine-tuning | " + " | ".join(TITLES[arm] for arm in curves) + " |",
+        "|---" * (1 + len(curves)) + "|",
+    ]
     for update in TABLE:
-        cells = [_cell(arm, curve, update) for arm, curve in curves.items()]
-        lines.append(f"| {update:,} | " + " | ".join(cells) + " |")
+        if any(record["update"] == update for curve in curves.values() for record in curve):
+            cells = [_cell(arm, curve, update) for arm, curve in curves.items()]
+            lines.append(f"| {update:,} | " + " | ".join(cells) + " |")
     document = DOCS / "mocha-tutorial.md"
     before, rest = document.read_text().split(BEGIN)
     write_text(document, before + BEGIN + "\n".join(["", *lines, ""]) + END + rest.split(END)[1])
