@@ -105,7 +105,7 @@ def compare(
     return [
         compared("DAE layer 784-1000, float32", single, loader, Bar(2.2, 3.0)),
         compared("the same", single, five, Bar(1.4, 1.15, most=True)),
-        compared("five matrix products: what no float32 engine passes", five, loader, None),
+        compared("five matrix products: about what float32 allows", five, loader, None),
         compared("DAE layer 784-1000, bfloat16", half, replace(loader, name=f"{loader.name}, float32"), Bar(3.8, 5.0)),
     ]
 
