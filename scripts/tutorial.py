@@ -89,7 +89,10 @@ def measure_arm(runs: Path, arm: str, parts: int) -> None:
         784, sizes, 10, activation="sigmoid", initializer=INITIALIZERS[initializer], randomness=Randomness(0)
     )
     stages: list[dict[str, Any]] = []
-    if kind == "pretrained":
+    if (OUT / f"{arm}.json").exists() and (runs / arm / PARTS[initializer][0][0]).exists():
+        # the weights that fine-tuning began with are in its own folder
+        stages = json.loads((OUT / f"{arm}.json").read_text())["stages"]
+    elif kind == "pretrained":
         result = lw.pretrain(
             network, mnist.inputs, random_state=0, **dict(plan.pretrain), **_at(runs / arm / "pretrain")
         )
