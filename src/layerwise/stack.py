@@ -14,7 +14,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, fx, nn
 
-from .data.features import Features, as_features, blocks, mapped
+from .data.features import Features, as_features, blocks
 from .data.sparse import SparseSource, dense, load_sparse, sparse_tensor
 from .data.spill import Store
 from .errors import DataError, NetworkError, PlanError, RunError
@@ -176,7 +176,7 @@ def encode_all(layer: Layer, rows: Features, store: Store) -> Features:
 
     def computed() -> Iterator[Tensor]:
         with evaluation(layer):
-            yield from mapped(rows, partial(_through, layer), BLOCK)
+            yield from (_through(layer, block) for block in blocks(rows, BLOCK))
 
     return store.keep(computed(), rows.shape[0])
 
@@ -191,7 +191,7 @@ def prepare_all(layer: Layer, rows: Features, store: Store) -> Features:
     first = prepare(layer, dense(rows.read(0, min(2, rows.shape[0]))))
     if all(isinstance(module, _RESHAPING) for module in layer.preamble):
         return rows.reshaped(tuple(first.shape[1:]))
-    return store.keep(mapped(rows, partial(prepare, layer), BLOCK), rows.shape[0])
+    return store.keep((prepare(layer, block) for block in blocks(rows, BLOCK)), rows.shape[0])
 
 
 def prepare(layer: Layer, rows: Tensor) -> Tensor:

@@ -191,13 +191,6 @@ def test_shrunk_weights_are_the_weights(weights):
         torch.testing.assert_close(mine, theirs, rtol=1e-14, atol=0)
 
 
-def test_parameters_that_are_not_trained_have_no_factors():
-    rows = some_rows()
-    learner = learner_of(rows)
-    learner.layer.module.weight.requires_grad_(False)
-    assert set(learner.factors(Batch(rows), seeded()).products) == {learner.layer.module.bias, learner.decoder.bias}
-
-
 def test_a_batch_of_empty_rows_has_a_loss():
     rows = rows_of([], [], [])
     learner = learner_of(rows)
@@ -245,7 +238,7 @@ def test_what_cannot_be_sampled_is_refused():
 
 def drawn(learner: SampledLearner, rows: torch.Tensor, generator: torch.Generator) -> tuple[np.ndarray, Kept]:
     """What an update draws, in its order."""
-    noisy = learner.noise(rows, generator)
+    noisy = learner.corruption(rows, generator)
     return noisy.to_dense().numpy(), draw_kept(rows, generator)
 
 

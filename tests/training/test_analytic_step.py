@@ -15,6 +15,7 @@ from layerwise.errors import PlanError
 from layerwise.nn.chain import chain_of
 from layerwise.nn.corruption import GaussianNoise, Masking, SaltAndPepper
 from layerwise.nn.layers import Layer
+from layerwise.nn.networks import build_network
 from layerwise.nn.products import add_product, down, lowered, up
 from layerwise.objectives.autoencoder import Autoencoder
 from layerwise.objectives.classification import Classifier
@@ -268,6 +269,16 @@ def test_products_in_a_lower_precision() -> None:
     torch.testing.assert_close(found.double(), rounded, rtol=2**-8, atol=2**-7)
     assert not torch.allclose(found, up(left, weight / 2, bias), rtol=1e-5, atol=1e-5)
     torch.testing.assert_close(again, left[:, :4] @ weight, rtol=0.1, atol=0.1)
+
+
+def test_bfloat16_cannot_tell_rows_apart_behind_the_early_initialiser() -> None:
+    """Why the tutorial's plateau is trained in float32: from the second layer on a unit has one value for all rows."""
+    network = build_network(784, (1000, 1000), 10, initializer="mocha-early", randomness=Randomness(0))
+    rows = layerwise.load_mnist(scale=256.0).inputs[:200]
+    with torch.no_grad():
+        codes = network[:4](rows)
+    assert all(len(unit.unique()) > 100 for unit in codes.T[:50]), "float32 can"
+    assert sum(len(unit.bfloat16().unique()) == 1 for unit in codes.T) > 900
 
 
 @pytest.mark.parametrize("native", [False, True], ids=["this-processor", "converted"])

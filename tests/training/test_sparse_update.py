@@ -142,11 +142,21 @@ def learner_of(rows: scipy.sparse.csr_array, units: int, weights: str):
 def drawn(learner, batch: torch.Tensor, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """The noisy rows of an update, and the weights of the elements kept; both dense."""
     generator = seeded(seed)
-    noisy = learner.noise(batch, generator).to_dense().numpy()
+    noisy = learner.corruption(batch, generator).to_dense().numpy()
     kept = draw_kept(batch, generator)
     mask = np.zeros(batch.shape)
     mask[kept.rows.numpy(), kept.columns.numpy()] = kept.weights.numpy()
     return noisy, mask
+
+
+def test_weights_that_are_not_trained_stay():
+    learner = learner_of(sparse(10, 20, 0), 3, "untied")
+    weight, bias = learner.layer.module.weight, learner.layer.module.bias
+    weight.requires_grad_(False)
+    before, bias_before = weight.clone(), bias.clone()
+    step_for(learner, TrainingPlan(epochs=1, batch_size=5), (20,))(Batch(sparse_tensor(sparse(5, 20, 1))), seeded(0))
+    assert torch.equal(weight, before)
+    assert not torch.equal(bias, bias_before)
 
 
 def test_decay_with_weights_that_are_not_trained_is_refused():

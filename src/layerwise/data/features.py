@@ -8,7 +8,7 @@ order a plain permutation.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -269,11 +269,6 @@ def bytes_of(features: Features) -> int:
     60
     """
     return math.prod(features.shape) * features.dtype.itemsize
-
-
-def mapped(features: Features, function: Callable[[Tensor], Tensor], size: int) -> Iterator[Tensor]:
-    """Yield what a function makes of all rows, block by block, in their order."""
-    return (function(block) for block in blocks(features, size))
 
 
 def numpy_of(rows: Tensor) -> np.ndarray:

@@ -204,8 +204,7 @@ class AutoencoderLearner(nn.Module):
         products[decoder.bias] = [(by_output, None)]
         if module.bias is not None:
             products[module.bias] = [(by_code, None)]
-        trained = {parameter: pairs for parameter, pairs in products.items() if parameter.requires_grad}
-        return Factors(loss, trained, 1 / rows)
+        return Factors(loss, products, 1 / rows)
 
     def _stacked(self, rows: int) -> tuple[Tensor, Tensor]:
         """Return room for the factors of both uses of W, kept from update to update."""

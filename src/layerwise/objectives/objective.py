@@ -128,7 +128,7 @@ class Factors:
         Of the batch, detached.
     products : dict of Parameter to list of (Tensor, Tensor or None)
         The gradient of a parameter is ``scale`` times the sum of :math:`A^\top B` over its pairs, None standing for a
-        column of ones; a factor may be sparse rows (CSR). Parameters that are not trained are left out.
+        column of ones; a factor may be sparse rows (CSR). The step leaves out what is not trained.
     scale : float
         What all products have in common, 1 / rows.
     """

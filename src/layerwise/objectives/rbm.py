@@ -235,8 +235,7 @@ class RBMLearner(nn.Module):
         below = torch.cat([v, moved])
         by_b = moved.sum(0).mul_(share).sub_(v.sum(0))
         products: Products = {module.weight: [(above, below)], module.bias: [(above, None)], b: [(by_b[None], None)]}
-        trained = {parameter: pairs for parameter, pairs in products.items() if parameter.requires_grad}
-        return Factors(data - model, trained, 1 / rows)
+        return Factors(data - model, products, 1 / rows)
 
     def after_update(self) -> None:
         """Let the chains of "pcd" go on from where the last loss moved them."""

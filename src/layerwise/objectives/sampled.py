@@ -145,14 +145,13 @@ class SampledLearner(AutoencoderLearner):
                 "begin the network with an nn.Linear",
             )
         super().__init__(settings, layer, facts, corruption=corruption)
-        self.noise = corruption
         self.shrunk: Tensor
         self.register_buffer("shrunk", torch.ones((), dtype=torch.float64))
 
     def loss(self, batch: Batch, generator: Generator) -> Tensor:
         """Return the sampled loss of reconstructing the batch's clean rows from noisy ones."""
         clean = batch.inputs
-        noisy = self.noise(clean, generator)
+        noisy, _ = self._corrupted(batch, generator)
         kept = draw_kept(clean, generator)
         codes, back = self.layer(noisy), self._back
         if self.decoder.tied and self.decoder.gradient == "encoder":
@@ -174,7 +173,7 @@ class SampledLearner(AutoencoderLearner):
     def factors(self, batch: Batch, generator: Generator) -> Factors:
         """Return the loss, and the factors of its gradient by the weights; those of d columns are sparse."""
         clean, module, decoder, shrunk = batch.inputs, self.layer.module, self.decoder, float(self.shrunk)
-        noisy = self.noise(clean, generator)
+        noisy, _ = self._corrupted(batch, generator)
         kept = draw_kept(clean, generator)
         outside = [parameter for parameter in self.layer.after.parameters() if parameter.requires_grad]
         hidden = gathered(noisy, module.weight).mul_(shrunk)
@@ -185,7 +184,8 @@ class SampledLearner(AutoencoderLearner):
         decoded = dots(codes.detach(), self._back, kept.pointers, kept.rows, kept.columns)
         activation = decoder.bias.index_select(0, kept.columns).add_(decoded, alpha=shrunk)
         loss = self._total(activation, kept.clean, kept.weights) / len(clean)
-        by_output = csr_tensor(kept.pointers, kept.columns, self._by_output(activation, kept), clean.shape)
+        by_activation = self._by_activation(activation, kept.clean, kept.weights, out=torch.empty_like(activation))
+        by_output = csr_tensor(kept.pointers, kept.columns, by_activation, clean.shape)
         by_code = gathered(by_output, self._back).mul_(shrunk)
         by_hidden, *others = torch.autograd.grad(codes, [hidden, *outside], by_code)
         products: Products = {module.weight: [(by_hidden, noisy)]}
@@ -197,14 +197,7 @@ class SampledLearner(AutoencoderLearner):
         if module.bias is not None:
             products[module.bias] = [(by_hidden, None)]
         products |= {p: [(gradient[None], None)] for p, gradient in zip(outside, others, strict=True)}
-        return Factors(loss, {p: pairs for p, pairs in products.items() if p.requires_grad}, 1 / len(clean))
-
-    def _by_output(self, activation: Tensor, kept: Kept) -> Tensor:
-        """Return the gradient of the loss, summed over rows, by the activation of each kept element."""
-        output = torch.sigmoid(activation) if self.decoder.output == "sigmoid" else activation
-        error = (output - kept.clean).mul_(kept.weights)
-        squashed = self.decoder.output == "sigmoid" and self.loss_name == "squared"
-        return error.mul_(output * (1 - output)) if squashed else error
+        return Factors(loss, products, 1 / len(clean))
 
     @property
     def wide(self) -> list[nn.Parameter]:

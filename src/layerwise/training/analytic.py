@@ -55,9 +55,9 @@ class AnalyticStep(AutogradStep):
             return factors.loss
         for parameter in self._parameters.values():
             parameter.grad = None
-        for parameter, pairs in factors.products.items():
-            parameter.grad = torch.empty_like(parameter)
-            _sum(parameter.grad, pairs, factors.scale, beta=0.0)
+            if parameter in factors.products:
+                parameter.grad = torch.empty_like(parameter)
+                _sum(parameter.grad, factors.products[parameter], factors.scale, beta=0.0)
         self._finish()
         return factors.loss
 
