@@ -11,11 +11,14 @@ import torch
 from torch import nn
 
 from layerwise.errors import DataError, NetworkError, PlanError, RunError
+from layerwise.nn.corruption import GaussianNoise
 from layerwise.nn.cutting import cut
 from layerwise.nn.decoder import Decoder
 from layerwise.nn.description import MODULES
 from layerwise.nn.layers import Layer
 from layerwise.nn.lista import LISTA
+from layerwise.objectives import RBM, DenoisingAutoencoder, SparseAutoencoder
+from layerwise.pretraining import pretrain
 from layerwise.stack import BLOCK, Stack
 
 
@@ -402,6 +405,30 @@ def test_another_format_and_unknown_modules(tmp_path):
     layer_with(after=[{"module": "Module"}])(tmp_path)
     with pytest.raises(RunError, match="unknown module 'Module'"):
         Stack.load(tmp_path)
+
+
+def test_how_each_layer_was_trained_is_saved(tmp_path):
+    stack = stack_of(network())
+    assert stack.objectives == [None, None]
+    stack.objectives = [DenoisingAutoencoder(GaussianNoise(0.3), tied=False), RBM("gaussian", k=3)]
+    stack.save(tmp_path)
+    assert Stack.load(tmp_path).objectives == stack.objectives
+    assert [type(kind) for kind in Stack.load(tmp_path).objectives] == [DenoisingAutoencoder, RBM]
+
+
+def test_pretraining_tells_the_stack_how_each_layer_was_trained():
+    objectives = [SparseAutoencoder(), RBM()]
+    net = nn.Sequential(nn.Linear(6, 5), nn.Sigmoid(), nn.Linear(5, 4), nn.Sigmoid(), nn.Linear(4, 2))
+    found = pretrain(net, rows(30), objective=objectives, epochs=1, random_state=0)
+    assert found.stack.objectives == objectives
+
+
+def test_a_folder_of_an_earlier_version_does_not_say_how_it_was_trained(tmp_path):
+    stack_of(network()).save(tmp_path)
+    edited(lambda d: {**d, "layers": [{k: v for k, v in one.items() if k != "objective"} for one in d["layers"]]})(
+        tmp_path
+    )
+    assert Stack.load(tmp_path).objectives == [None, None]
 
 
 def test_loading_never_unpickles(tmp_path, monkeypatch):

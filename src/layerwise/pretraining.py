@@ -283,8 +283,9 @@ def pretrain_layers(
             features = [replace(part, inputs=encode_all(layer, part.inputs, store)) for part in features]
     for learner in learners:
         learner.to(next(network.parameters()).device)
-    stack = Stack([learner.layer for learner in learners], [learner.decoder for learner in learners])
-    return PretrainResult(history, stack, origins(network, stack.layers))
+    trained = [learner.layer for learner in learners]
+    stack = Stack(trained, [learner.decoder for learner in learners], objectives[: len(learners)])
+    return PretrainResult(history, stack, origins(network, trained))
 
 
 def _placed(rows: RowSet, place: torch.device, plan: PretrainPlan, precision: torch.dtype) -> RowSet:

@@ -10,6 +10,7 @@ from typing import Any
 
 import scipy.sparse
 import torch
+from pydantic import TypeAdapter
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, fx, nn
@@ -22,11 +23,14 @@ from .nn.decoder import Decoder
 from .nn.description import build, describe
 from .nn.layers import Layer
 from .nn.modes import evaluation
+from .objectives import AnyObjective
+from .objectives.objective import Objective
 from .write import write_json, write_tensors
 
 BLOCK = 4096
 FORMAT = 2
 PARTS = ("preamble", "after", "onward")
+_OBJECTIVE: TypeAdapter[Any] = TypeAdapter(AnyObjective | None)
 _RESHAPING = (nn.Flatten, nn.Unflatten, nn.Identity)
 # What may stand between layers without closing the way back.
 _UNDONE = (*_RESHAPING, nn.modules.dropout._DropoutNd)
@@ -41,6 +45,8 @@ class Stack:
         From the input upwards; they share the network's own modules.
     decoders : sequence of Decoder or None
         One for each layer; None where the objective has no way back from the codes.
+    objectives : sequence of Objective or None, optional
+        How each layer was trained, which says what it is a model of; None where that is not known.
 
     Examples
     --------
@@ -50,9 +56,15 @@ class Stack:
     (torch.Size([2, 3]), torch.Size([2, 4]))
     """
 
-    def __init__(self, layers: Sequence[Layer], decoders: Sequence[Decoder | None]) -> None:
+    def __init__(
+        self,
+        layers: Sequence[Layer],
+        decoders: Sequence[Decoder | None],
+        objectives: Sequence[Objective | None] | None = None,
+    ) -> None:
         self.layers = list(layers)
         self.decoders = list(decoders)
+        self.objectives = [None] * len(self.layers) if objectives is None else list(objectives)
 
     @property
     def depth(self) -> int:
@@ -104,8 +116,9 @@ class Stack:
                 "dtype": str(layer.module.weight.dtype).removeprefix("torch."),
                 **_described(layer),
                 "decoder": None if decoder is None else decoder.settings,
+                "objective": _OBJECTIVE.dump_python(objective, mode="json"),
             }
-            for layer, decoder in zip(self.layers, self.decoders, strict=True)
+            for layer, decoder, objective in zip(self.layers, self.decoders, self.objectives, strict=True)
         ]
         owners: dict[str, Sequence[nn.Module | None]] = {"layer": self.layers, "decoder": self.decoders}
         tensors = {
@@ -270,9 +283,10 @@ def _blockwise(module: nn.Module, function: Callable[[Tensor], Tensor], rows: Te
 
 def _build(
     description: Sequence[dict[str, Any]], tensors: dict[str, Tensor]
-) -> tuple[list[Layer], list[Decoder | None]]:
+) -> tuple[list[Layer], list[Decoder | None], list[Objective | None]]:
     layers: list[Layer] = []
     decoders: list[Decoder | None] = []
+    objectives: list[Objective | None] = []
     for number, item in enumerate(description):
         (module,) = build([item["module"]])
         preamble, after, onward = (build(item[part]) for part in PARTS)
@@ -280,9 +294,10 @@ def _build(
         layer.to(getattr(torch, item["dtype"])).eval()
         layers.append(layer)
         decoders.append(None if item["decoder"] is None else Decoder(module, **item["decoder"]).eval())
+        objectives.append(_OBJECTIVE.validate_python(item.get("objective")))
         for part, found in (("layer", layer), ("decoder", decoders[-1])):
             prefix = f"{number}.{part}."
             own = {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
             if found is not None:
                 found.load_state_dict(own)
-    return layers, decoders
+    return layers, decoders, objectives
