@@ -78,14 +78,20 @@ def test_free_energy_far_out_is_linear():
     np.testing.assert_allclose(learner.free_energy(torch.from_numpy(v)).detach().numpy(), expected, rtol=1e-12)
 
 
+def binary(probability, generator):
+    """Four uniform numbers, the middles of 2^16 parts of [0, 1], of one draw of 64 bits."""
+    words = torch.empty(-(-probability.size // 4), dtype=torch.int64).random_(-(2**63), None, generator=generator)
+    uniform = (words.numpy().view(np.int16)[: probability.size].reshape(probability.shape) + (2**15 + 0.5)) / 2**16
+    return (uniform < probability).astype(float)
+
+
 def gibbs_in_numpy(v, weight, c, b, k, generator, visible):
-    """Replay the documented order: uniforms of the hidden units, then numbers of the visible ones, k times."""
+    """Replay the documented order: the hidden units, then the visible ones, k times."""
     for _ in range(k):
-        probability = sigmoid(v @ weight.T + c)
-        h = (torch.rand(probability.shape, generator=generator).numpy() < probability).astype(float)
+        h = binary(sigmoid(v @ weight.T + c), generator)
         mean = h @ weight + b
         if visible == "bernoulli":
-            v = (torch.rand(v.shape, generator=generator).numpy() < sigmoid(mean)).astype(float)
+            v = binary(sigmoid(mean), generator)
         else:
             v = mean + torch.randn(v.shape, generator=generator).numpy().astype(float)
     return v

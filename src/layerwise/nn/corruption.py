@@ -15,6 +15,7 @@ from torch import Generator, Tensor
 
 from ..data.sparse import csr_tensor
 from ..errors import DataError
+from .draws import happens, whole_numbers
 
 VALUE = ConfigDict(extra="forbid", arbitrary_types_allowed=False)
 
@@ -48,16 +49,16 @@ class Masking:
         """Return a corrupted copy of ``inputs``, any shape; of sparse rows one with fewer stored elements."""
         if inputs.layout is not torch.strided:
             return self._drop(inputs, generator)
-        return inputs * ~_chosen(_draws(inputs, generator), self.rate)
+        return inputs * ~happens(whole_numbers(inputs, generator), self.rate)
 
     def corrupt(self, inputs: Tensor, generator: Generator) -> tuple[Tensor, Tensor]:
         """Return a corrupted copy, and which elements the noise chose (an element that was 0 already among them)."""
-        chosen = _chosen(_draws(_dense(inputs, "a choice of elements, zeros included,"), generator), self.rate)
+        chosen = happens(whole_numbers(_dense(inputs, "a choice of elements, zeros included,"), generator), self.rate)
         return inputs * ~chosen, chosen
 
     def _drop(self, inputs: Tensor, generator: Generator) -> Tensor:
         """Mask sparse rows: a zero stays one, so that only stored elements need a draw."""
-        kept = (~_chosen(_draws(inputs.values(), generator), self.rate)).nonzero().squeeze(1)
+        kept = (~happens(whole_numbers(inputs.values(), generator), self.rate)).nonzero().squeeze(1)
         pointers = torch.searchsorted(kept, inputs.crow_indices())
         columns, values = (part.index_select(0, kept) for part in (inputs.col_indices(), inputs.values()))
         return csr_tensor(pointers, columns, values, inputs.shape)
@@ -131,8 +132,8 @@ class SaltAndPepper:
 
     def corrupt(self, inputs: Tensor, generator: Generator) -> tuple[Tensor, Tensor]:
         """Return a corrupted copy, and which elements the noise chose (whatever they were before)."""
-        draws = _draws(_dense(inputs, "salt-and-pepper noise"), generator)
-        chosen, pepper = _chosen(draws, self.rate), _chosen(draws, self.rate / 2)
+        numbers = whole_numbers(_dense(inputs, "salt-and-pepper noise"), generator)
+        chosen, pepper = happens(numbers, self.rate), happens(numbers, self.rate / 2)
         noisy = torch.where(chosen, torch.ones_like(inputs), inputs)
         return torch.where(pepper, torch.zeros_like(inputs), noisy), chosen
 
@@ -144,17 +145,3 @@ def _dense(inputs: Tensor, what: str) -> Tensor:
     if inputs.layout is not torch.strided:
         raise DataError(f"{what} would make sparse rows dense", "take Masking, without emphasis, or give dense rows")
     return inputs
-
-
-def _draws(inputs: Tensor, generator: Generator) -> Tensor:
-    """Draw a whole number from -2^15 up to 2^15, exclusive, for each element; four come of one draw of 64 bits."""
-    count = inputs.numel()
-    words = torch.empty(-(-count // 4), dtype=torch.int64, device=generator.device)
-    words.random_(-(2**63), None, generator=generator)  # without its bounds random_ leaves the sign bit at 0
-    return words.view(torch.int16)[:count].view(inputs.shape).to(inputs.device)
-
-
-def _chosen(draws: Tensor, rate: float) -> Tensor:
-    """Return which draws are below a bound with this probability, which is rounded to a multiple of 2^-16."""
-    bound = round(rate * 2**16) - 2**15
-    return draws < bound if bound < 2**15 else torch.ones_like(draws, dtype=torch.bool)  # 2^15 is no 16-bit number

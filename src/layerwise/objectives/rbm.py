@@ -17,6 +17,7 @@ from ..data.batches import Batch
 from ..errors import DataError, NetworkError
 from ..nn.chain import Products, activation_of
 from ..nn.decoder import Decoder
+from ..nn.draws import fire
 from ..nn.layers import Layer
 from ..nn.products import down, up
 from .autoencoder import loss_of_mean
@@ -100,11 +101,11 @@ class RBM:
 class RBMLearner(nn.Module):
     """A layer as the hidden half of a restricted Boltzmann machine.
 
-    Everything random is drawn in float32 from the generator, in this order. Gibbs updates, k times: one uniform per
-    hidden unit, shape (rows, units ...), a unit being 1 where its uniform is below its probability; then one uniform
-    (Bernoulli) or one standard normal number (Gaussian) per visible unit, shape (rows, features ...).
-    Pseudo-likelihood: one uniform per visible unit, which makes probabilities binary; then one integer per row, the
-    flipped unit. At building, for "pcd": one number per visible unit of each chain.
+    Everything random is drawn from the generator in this order; binary units by `layerwise.nn.draws.fire`. Gibbs
+    updates, k times: the hidden units, shape (rows, units ...); then the visible ones, shape (rows, features ...),
+    binary (Bernoulli) or one standard normal number in float32 each (Gaussian). Pseudo-likelihood: the visible units,
+    which makes probabilities binary; then one integer per row, the flipped unit. At building, for "pcd": the visible
+    units of each chain.
 
     Parameters
     ----------
@@ -156,6 +157,7 @@ class RBMLearner(nn.Module):
             start = self._draw(mean.cpu().expand(settings.chains, *facts.shape), generator).to(mean)
         self.register_buffer("fantasies", start)
         self._moved: Tensor | None = None
+        self._room: tuple[Tensor, Tensor] | None = None
 
     def free_energy(self, v: Tensor) -> Tensor:
         """Return F of each row: shape (rows, features ...) to (rows,), in nats."""
@@ -169,7 +171,7 @@ class RBMLearner(nn.Module):
         """Return the visible units (rows, features ...) after k updates of all hidden, then all visible units."""
         with torch.no_grad():
             for _ in range(k):
-                v = self._draw(self.decoder(_fire(self.layer.module(v), generator)), generator)
+                v = self._draw(self.decoder(fire(self.hidden_mean(v), generator)), generator)
         return v
 
     def unit_loss(self, v: Tensor, units: Tensor) -> Tensor:
@@ -200,7 +202,7 @@ class RBMLearner(nn.Module):
         if self.settings.estimator == "score-matching":
             return self.score_loss(v).mean()
         if self.settings.estimator == "pseudo-likelihood":
-            v = (_uniform(v, generator) < v).to(v)
+            v = fire(v, generator)
             width = v[0].numel()
             units = torch.randint(width, (len(v),), generator=generator, device=generator.device).to(v.device)
             return width * self.unit_loss(v, units).mean()
@@ -216,26 +218,41 @@ class RBMLearner(nn.Module):
     def factors(self, batch: Batch, generator: Generator) -> Factors:
         r"""Return the loss and the factors of its gradient: for W the mean of :math:`h_k v_k^\top - h_0 v_0^\top`."""
         v, module, b = batch.inputs, self.layer.module, self.decoder.bias
-        rows = len(v)
-        start = v if self.fantasies is None else self.fantasies
-        given = activation = up(start, module.weight, module.bias)
-        moved = start
-        for _ in range(self.settings.k):
-            mean = down(_fire(activation, generator), module.weight, b)
-            moved = self._draw(mean.sigmoid_() if self.binary else mean, generator)
-            activation = up(moved, module.weight, module.bias)
-        if self.fantasies is not None:
-            given = up(v, module.weight, module.bias)
-        self._moved = moved
-        data = self._visible_energy(v).mean() - softplus(given).sum(1).mean()
-        model = self._visible_energy(moved).mean() - softplus(activation).sum(1).mean()
+        rows, chains = len(v), len(v) if self.fantasies is None else len(self.fantasies)
+        above, below = self._stacked(rows + chains)
+        given, end = below[:rows], below[rows:]
+        given.copy_(v)
+        if self.fantasies is None:
+            activation = up(given, module.weight, module.bias, out=above[:rows])
+        else:
+            activation = up(self.fantasies, module.weight, module.bias)
+        for update in range(self.settings.k):
+            if update:
+                activation = up(end, module.weight, module.bias)
+            mean = down(fire(activation.sigmoid(), generator), module.weight, b)
+            end.copy_(self._draw(mean.sigmoid_() if self.binary else mean, generator))
+        # of the data's rows the activation is there where the chains began at them
+        new = slice(rows if self.fantasies is None else 0, None)
+        up(below[new], module.weight, module.bias, out=above[new])
+        self._moved = end
+        energy, terms = self._visible_energy(below), softplus(above).sum(1)
+        data, model = (energy[part].mean() - terms[part].mean() for part in (slice(rows), slice(rows, None)))
         # both phases as one product: those of the data with a minus, those of the model as if they were as many rows
-        share = rows / len(moved)
-        above = torch.cat([given.sigmoid_().neg_(), activation.sigmoid_().mul_(share)])
-        below = torch.cat([v, moved])
-        by_b = moved.sum(0).mul_(share).sub_(v.sum(0))
+        share = rows / chains
+        above.sigmoid_()
+        above[:rows].neg_()
+        if share != 1.0:
+            above[rows:].mul_(share)
+        by_b = end.sum(0).mul_(share).sub_(given.sum(0))
         products: Products = {module.weight: [(above, below)], module.bias: [(above, None)], b: [(by_b[None], None)]}
         return Factors(data - model, products, 1 / rows)
+
+    def _stacked(self, rows: int) -> tuple[Tensor, Tensor]:
+        """Return room for the factors of both phases, kept from update to update."""
+        weight = self.layer.module.weight
+        if self._room is None or len(self._room[0]) != rows or self._room[0].device != weight.device:
+            self._room = weight.new_empty(rows, len(weight)), weight.new_empty(rows, weight.shape[1])
+        return self._room
 
     def after_update(self) -> None:
         """Let the chains of "pcd" go on from where the last loss moved them."""
@@ -273,7 +290,7 @@ class RBMLearner(nn.Module):
     def _draw(self, mean: Tensor, generator: Generator) -> Tensor:
         """Draw visible units with the given means."""
         if self.binary:
-            return (_uniform(mean, generator) < mean).to(mean)
+            return fire(mean, generator)
         noise = torch.randn(mean.shape, generator=generator, device=generator.device, dtype=torch.float32)
         return mean + noise.to(mean)
 
@@ -305,18 +322,6 @@ def _check(settings: RBM, layer: Layer, facts: FeatureFacts) -> None:
             "expected [0, 1] for Bernoulli visible units",
             "scale the inputs to [0, 1], or standardise them and set visible to gaussian",
         )
-
-
-def _fire(activation: Tensor, generator: Generator) -> Tensor:
-    """Draw the states of the hidden units."""
-    probability = torch.sigmoid(activation)
-    return (_uniform(probability, generator) < probability).to(probability)
-
-
-def _uniform(like: Tensor, generator: Generator) -> Tensor:
-    # float32 whatever the inputs are: in bfloat16 a uniform number is 0 once in 256 draws
-    uniform = torch.rand(like.shape, generator=generator, device=generator.device, dtype=torch.float32)
-    return uniform.to(like.device)
 
 
 def _model_average(energy: Tensor) -> Tensor:
