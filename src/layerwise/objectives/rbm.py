@@ -15,6 +15,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits, softplus
 
 from ..data.batches import Batch
 from ..errors import DataError, NetworkError
+from ..nn.bernoulli import bernoulli
 from ..nn.chain import Products, activation_of
 from ..nn.decoder import Decoder
 from ..nn.layers import Layer
@@ -200,7 +201,7 @@ class RBMLearner(nn.Module):
         if self.settings.estimator == "score-matching":
             return self.score_loss(v).mean()
         if self.settings.estimator == "pseudo-likelihood":
-            v = (_uniform(v, generator) < v).to(v)
+            v = bernoulli(v, generator)
             width = v[0].numel()
             units = torch.randint(width, (len(v),), generator=generator, device=generator.device).to(v.device)
             return width * self.unit_loss(v, units).mean()
@@ -273,7 +274,7 @@ class RBMLearner(nn.Module):
     def _draw(self, mean: Tensor, generator: Generator) -> Tensor:
         """Draw visible units with the given means."""
         if self.binary:
-            return (_uniform(mean, generator) < mean).to(mean)
+            return bernoulli(mean, generator)
         noise = torch.randn(mean.shape, generator=generator, device=generator.device, dtype=torch.float32)
         return mean + noise.to(mean)
 
@@ -309,14 +310,7 @@ def _check(settings: RBM, layer: Layer, facts: FeatureFacts) -> None:
 
 def _fire(activation: Tensor, generator: Generator) -> Tensor:
     """Draw the states of the hidden units."""
-    probability = torch.sigmoid(activation)
-    return (_uniform(probability, generator) < probability).to(probability)
-
-
-def _uniform(like: Tensor, generator: Generator) -> Tensor:
-    # float32 whatever the inputs are: in bfloat16 a uniform number is 0 once in 256 draws
-    uniform = torch.rand(like.shape, generator=generator, device=generator.device, dtype=torch.float32)
-    return uniform.to(like.device)
+    return bernoulli(torch.sigmoid(activation), generator)
 
 
 def _model_average(energy: Tensor) -> Tensor:
