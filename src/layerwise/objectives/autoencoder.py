@@ -245,7 +245,7 @@ class AutoencoderLearner(nn.Module):
 
     @torch.no_grad()
     def _walked(self, clean: Tensor, generator: Generator) -> Tensor:
-        """Return the corrupted rows of chains that begin at clean ones: those of all first steps, then of all second."""
+        """Return the corrupted rows of chains that begin at clean ones: all first ones, then all second ones."""
         assert self.corruption is not None
         rows, noisy = clean, [self.corruption(clean, generator)]
         for _ in range(self.walkback):

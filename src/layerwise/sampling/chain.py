@@ -1,7 +1,8 @@
-"""A chain in the representation of any depth: which transition a layer's model has, where it starts, and the way down."""
+"""A chain in the representation of any depth: the transition of a layer's model, where it starts, the way down."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -9,7 +10,6 @@ import torch
 from torch import Generator, Tensor, nn
 
 from ..errors import NetworkError, PlanError
-from ..nn.decoder import Decoder
 from ..nn.modes import evaluation
 from ..objectives import RBM, ContractiveAutoencoder, DenoisingAutoencoder
 from ..stack import Stack, decode, prepare, way_back
@@ -123,10 +123,10 @@ def down(stack: Stack, codes: Tensor, depth: int, generator: Generator) -> Tenso
     binary units: states are drawn before they are decoded, as in the single top-down pass of a deep belief network
     (Hinton, Osindero & Teh 2006), and only the input's own mean is left a mean.
     """
-    for layer, decoder, objective in list(zip(stack.layers, stack.decoders, stack.objectives, strict=True))[:depth][::-1]:
-        if isinstance(objective, RBM):
+    for at in reversed(range(depth)):
+        if isinstance(stack.objectives[at], RBM):
             codes = draw(codes, "bernoulli", generator)
-        codes = decode(layer, decoder, codes)
+        codes = decode(stack.layers[at], stack.decoders[at], codes)
     return codes
 
 
@@ -134,8 +134,20 @@ def noise(stack: Stack, chains: int, generator: Generator) -> Tensor:
     """Draw rows that look like nothing: uniform in [0, 1] where the lowest decoder ends in a sigmoid, else normal."""
     layer = stack.layers[0]
     decoder = way_back(layer, stack.decoders[0], layer.preamble)
+    draws = torch.rand if decoder.output == "sigmoid" else torch.randn
+    return draws((chains, *row_shape(stack)), generator=generator).to(layer.module.weight)
+
+
+def row_shape(stack: Stack) -> tuple[int, ...]:
+    """Return the shape of the rows that a stack decodes to.
+
+    Raises
+    ------
+    NetworkError
+        When there is no way back through the first layer.
+    """
+    layer = stack.layers[0]
+    decoder = way_back(layer, stack.decoders[0], layer.preamble)
     weight: Any = layer.module.weight
-    shape = (chains, *(decoder.shape or weight.shape[1:]))
-    drawn = (torch.rand if decoder.output == "sigmoid" else torch.randn)(shape, generator=generator)
-    rows = drawn.to(weight)
-    return rows.flatten(1) if any(isinstance(module, nn.Unflatten) for module in layer.preamble) else rows
+    shape: tuple[int, ...] = decoder.shape or tuple(weight.shape[1:])
+    return (math.prod(shape),) if any(isinstance(module, nn.Unflatten) for module in layer.preamble) else shape

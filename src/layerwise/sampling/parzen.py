@@ -5,9 +5,9 @@ r"""The Parzen estimate: how likely rows are under a normal density around each 
         - \frac d2 \log 2 \pi \sigma^2
 
 It is the number that generative models of MNIST were compared by (Breuleux, Bengio & Vincent 2011): the samples
-:math:`s_i` are 10,000 means, :math:`\sigma` is chosen on validation rows, the rest is a mean over test rows. It is crude:
-in many dimensions it prefers samples near rows to samples like rows, and it is comparable only for the same number of
-samples.
+:math:`s_i` are 10,000 means, :math:`\sigma` is chosen on validation rows, the rest is a mean over test rows. It is a
+crude number: in many dimensions it prefers samples near rows to samples like rows, and only estimates from equally many
+samples can be compared.
 """
 
 from __future__ import annotations
@@ -119,20 +119,21 @@ def log_densities(rows: Any, samples: Any, sigmas: Sequence[float]) -> np.ndarra
         raise DataError(
             f"rows have {points.shape[1]} elements, samples {centres.shape[1]}", "give rows and samples alike"
         )
-    if not sigmas or not all(math.isfinite(sigma) and sigma > 0 for sigma in sigmas):
-        raise PlanError(f"sigmas are {tuple(sigmas)}, expected positive numbers", "for example (0.1, 0.2, 0.4)")
+    widths = [float(sigma) for sigma in sigmas]
+    if not widths or not all(math.isfinite(sigma) and sigma > 0 for sigma in widths):
+        raise PlanError(f"sigmas are {widths}, expected positive numbers", "for example [0.1, 0.2, 0.4]")
     # distances are the same wherever zero is; around the samples' mean least is lost in the difference of squares
     middle = centres.mean(0)
     points, centres = points - middle, centres - middle
     lengths, width = centres.square().sum(1), points.shape[1]
-    found = torch.empty(len(points), len(sigmas), dtype=torch.float64)
+    found = torch.empty(len(points), len(widths), dtype=torch.float64)
     for start in range(0, len(points), BLOCK):
         block = points[start : start + BLOCK]
         squares = torch.addmm(lengths, block, centres.T, alpha=-2.0).add_(block.square().sum(1, keepdim=True))
         squares.clamp_(min=0.0)
-        for number, sigma in enumerate(sigmas):
+        for number, sigma in enumerate(widths):
             found[start : start + BLOCK, number] = (squares * (-0.5 / sigma**2)).logsumexp(1)
-    constants = [math.log(len(centres)) + 0.5 * width * math.log(2 * math.pi * sigma**2) for sigma in sigmas]
+    constants = [math.log(len(centres)) + 0.5 * width * math.log(2 * math.pi * sigma**2) for sigma in widths]
     return (found - torch.tensor(constants, dtype=torch.float64)).numpy()
 
 

@@ -22,7 +22,7 @@ Output = Literal["mean", "sample"]
 
 @dataclass(frozen=True)
 class Samples:
-    """What `sample` returns.
+    """Rows drawn by chains, as `sample` returns them.
 
     Attributes
     ----------
@@ -34,6 +34,12 @@ class Samples:
         That representation.
     chains : int
         How many chains ran side by side.
+
+    Examples
+    --------
+    >>> drawn = Samples(torch.arange(5.0)[:, None], torch.zeros(5, 1), depth=0, chains=2)
+    >>> drawn.by_chain()[..., 0].tolist()
+    [[0.0, 2.0], [1.0, 3.0]]
     """
 
     inputs: Tensor
@@ -42,15 +48,10 @@ class Samples:
     chains: int
 
     def by_chain(self) -> Tensor:
-        """Return the inputs as (chains, visits, features ...), without a last visit that not every chain made.
-
-        Examples
-        --------
-        >>> Samples(torch.arange(5.0)[:, None], torch.zeros(5, 1), 0, chains=2).by_chain()[..., 0].tolist()
-        [[0.0, 2.0], [1.0, 3.0]]
-        """
+        """Return the inputs as (chains, visits, features ...), without a last visit that not every chain made."""
         visited = len(self.inputs) // self.chains
-        return self.inputs[: visited * self.chains].unflatten(0, (visited, self.chains)).transpose(0, 1)
+        whole: Tensor = self.inputs[: visited * self.chains].unflatten(0, (visited, self.chains))
+        return whole.transpose(0, 1)
 
 
 def sample(
@@ -102,7 +103,7 @@ def sample(
         accurate, as at a higher temperature.
     output : {"mean", "sample"}
         "mean": of the input's distribution, given all that was drawn before; published images and Parzen estimates are
-        of means. "sample": drawn from it; the same rows where there is no such distribution (squared loss, contractive).
+        of means. "sample": drawn from it; the mean all the same where a loss stands for none (squared error).
     random_state : int, optional
         The same number gives the same rows.
 

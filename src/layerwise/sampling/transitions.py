@@ -88,10 +88,10 @@ def contract(layer: Layer, decoder: Decoder, step: float, rows: Tensor, generato
     ----------
     Rifai, Bengio, Dauphin & Vincent (2012), A generative process for sampling contractive auto-encoders, ICML.
     """
-    codes, transposed = torch.func.vjp(layer, rows)
+    codes, transposed, *_ = torch.func.vjp(layer, rows)
     noise = torch.randn(codes.shape, generator=generator, device=generator.device, dtype=torch.float32)
     (along,) = transposed(step * noise.to(codes))
-    _, moved = torch.func.jvp(layer, (rows,), (along,))
+    _, moved, *_ = torch.func.jvp(layer, (rows,), (along,))
     mean = handed(layer, decoder, codes + moved)
     return Moved(mean, mean)
 
