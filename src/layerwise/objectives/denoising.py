@@ -49,7 +49,7 @@ class DenoisingAutoencoder:
     walkback : int
         k further transitions of a chain that begins at each clean row: corrupt, reconstruct, draw a row from the
         reconstruction, corrupt that, and so on. The loss is the mean over all 1 + k corrupted rows of the loss of
-        reconstructing the clean x from them, so that the layer learns to walk back from where its own samples go astray:
+        reconstructing the clean x from them: the layer learns to walk back from where its own samples go astray.
 
         .. math::
             \frac{1}{1 + k} \sum_{t=0}^{k} \ell(x, r(\tilde x_t)), \qquad \tilde x_0 \sim q(\cdot \mid x), \quad

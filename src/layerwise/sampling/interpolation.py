@@ -46,12 +46,16 @@ def interpolate(stack: Stack, a: Any, b: Any, steps: int = 11, depth: int | None
 
     Examples
     --------
-    >>> interpolate(Stack([], []), torch.zeros(1, 2), torch.ones(1, 2), steps=3)[0].tolist()
+    >>> from torch import nn
+    >>> from layerwise.nn.layers import Layer
+    >>> stack = Stack([Layer("0", [], nn.Linear(2, 3), [nn.Sigmoid()])], [None])
+    >>> interpolate(stack, torch.zeros(1, 2), torch.ones(1, 2), steps=3, depth=0)[0].tolist()
     [[0.0, 0.0], [0.5, 0.5], [1.0, 1.0]]
     """
     if not isinstance(steps, int) or steps < 2:
         raise PlanError(f"steps is {steps!r}, expected a whole number of 2 or more", "set steps=11")
-    first, last = (load_rows(open_source(rows)) for rows in (a, b))
+    weight = stack.layers[0].module.weight
+    first, last = (load_rows(open_source(rows), dtype=weight.dtype).to(weight.device) for rows in (a, b))
     if first.shape != last.shape:
         raise DataError(
             f"a has shape {tuple(first.shape)}, b has {tuple(last.shape)}", "give one row of b for each row of a"

@@ -164,7 +164,7 @@ def started(stack: Stack, depth: int, start: Any, chains: int, randomness: Rando
     if start is None:
         rows = noise(stack, chains, randomness.generator("start"))
     else:
-        rows = load_rows(open_source(start))
+        rows = load_rows(open_source(start), dtype=stack.layers[0].module.weight.dtype)
         if len(rows) < chains:
             raise PlanError(
                 f"start has {len(rows)} rows for {chains} chains, expected one for each", f"set chains={len(rows)}"

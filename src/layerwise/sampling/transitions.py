@@ -88,11 +88,16 @@ def contract(layer: Layer, decoder: Decoder, step: float, rows: Tensor, generato
     ----------
     Rifai, Bengio, Dauphin & Vincent (2012), A generative process for sampling contractive auto-encoders, ICML.
     """
-    codes, transposed, *_ = torch.func.vjp(layer, rows)
-    noise = torch.randn(codes.shape, generator=generator, device=generator.device, dtype=torch.float32)
-    (along,) = transposed(step * noise.to(codes))
-    _, moved, *_ = torch.func.jvp(layer, (rows,), (along,))
-    mean = handed(layer, decoder, codes + moved)
+    with torch.enable_grad():
+        start = rows.detach().requires_grad_()
+        codes = layer(start)
+        probe = torch.zeros_like(codes, requires_grad=True)
+        # the transpose times any vector: linear in it, so that its own derivative is the Jacobian
+        (pulled,) = torch.autograd.grad(codes, start, probe, create_graph=True)
+        noise = torch.randn(codes.shape, generator=generator, device=generator.device, dtype=torch.float32)
+        (along,) = torch.autograd.grad(codes, start, step * noise.to(codes), retain_graph=True)
+        (moved,) = torch.autograd.grad(pulled, probe, along)
+    mean = handed(layer, decoder, codes.detach() + moved)
     return Moved(mean, mean)
 
 
