@@ -37,6 +37,11 @@ def uniform(shape: Sequence[int], generator: torch.Generator) -> Tensor:
     return torch.from_numpy((quarters.astype(float) + 2**15) / 2**16)
 
 
+def binary(probability: np.ndarray, generator: torch.Generator) -> np.ndarray:
+    """Units, 0 or 1, as `bernoulli` draws them: by the middles of the 2^16 parts of [0, 1]."""
+    return (uniform(probability.shape, generator).numpy() + 2**-17 < probability).astype(float)
+
+
 def weights(network: nn.Module) -> dict[str, Tensor]:
     return {name: value.clone() for name, value in network.state_dict().items()}
 

@@ -17,6 +17,7 @@ from layerwise.errors import DataError, DivergenceError, NetworkError, PlanError
 from small_network import build, inputs, same, weights
 
 EMPHASIS = DenoisingAutoencoder(Masking(0.3), emphasis=(1.0, 0.5))
+WALKBACK = DenoisingAutoencoder(Masking(0.3), walkback=2)
 
 
 def one_layer(activation: type[nn.Module]) -> nn.Sequential:
@@ -96,6 +97,7 @@ def test_an_automatic_rate_has_no_endless_retries(monkeypatch: pytest.MonkeyPatc
         ({"corrupt": "input", "objective": ["denoising", "rbm"]}, PlanError, "'rbm' puts no noise on anything"),
         ({"corrupt": "input", "objective": "supervised", "targets": [0, 1] * 25}, PlanError, "puts no noise"),
         ({"corrupt": "input", "objective": EMPHASIS}, PlanError, "emphasis is set, but noise on the network's input"),
+        ({"corrupt": "input", "objective": WALKBACK}, PlanError, "walkback is set, but noise on the network's input"),
         ({"corrupt": "both"}, PlanError, "corrupt found 'both'"),
         ({"objective": "supervised"}, DataError, "'supervised' learns from labels, but targets has none"),
         (

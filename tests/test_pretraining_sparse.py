@@ -63,6 +63,7 @@ def inputs_of(rows):
 @pytest.mark.parametrize(
     "objective",
     [RBM(), DenoisingAutoencoder(GaussianNoise(0.1)), DenoisingAutoencoder(emphasis=(1.0, 0.5)), SparseAutoencoder(),
+     DenoisingAutoencoder(walkback=1),
      Autoencoder(penalties=(Contraction(0.1),))],
     ids=lambda objective: objective.kind,
 )  # fmt: skip

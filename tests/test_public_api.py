@@ -16,7 +16,7 @@ NAMES = {
     "SparseAutoencoder", "SupervisedLayer", "EarlyStopping", "Exponential", "FinetuneResult",
     "GaussianNoise", "Inverse", "InverseTime", "LayerwiseError", "Linear", "Masking", "OnValidation",
     "PretrainResult", "SaltAndPepper", "Stack", "Staged", "Step", "__version__", "compare", "finetune",
-    "load_mnist", "open_source", "pretrain",
+    "load_mnist", "open_source", "pretrain", "Samples", "interpolate", "sample",
 }  # fmt: skip
 WITHOUT_EXAMPLE = {"Comparison", "FinetuneResult", "PretrainResult"}  # made by functions that show one
 # Positional arguments, then those by name, in order. What a later issue adds goes between them.
@@ -39,13 +39,19 @@ CONTRACT: dict[str, tuple[list[str], list[str]]] = {
         ["pretrain_inputs", "network", "objective", "budgets", "headline", "test", "seeds", "min_gain",
          "tune", "baselines", "random_state", "run_dir", "resume", "verbose"],
     ),
+    "sample": (
+        ["stack", "n"],
+        ["depth", "start", "chains", "burn_in", "thinning", "step", "output", "random_state"],
+    ),
+    "interpolate": (["stack", "a", "b", "steps", "depth"], []),
     "open_source": (["x"], []),
     "load_mnist": ([], []),
     "Masking": (["rate"], []),
     "GaussianNoise": (["std"], []),
     "SaltAndPepper": (["rate"], []),
     "Autoencoder": ([], ["loss", "decoder", "tied", "tied_gradient", "penalties"]),
-    "DenoisingAutoencoder": (["corruption"], ["loss", "decoder", "tied", "tied_gradient", "penalties", "emphasis"]),
+    "DenoisingAutoencoder": (["corruption"], ["loss", "decoder", "tied", "tied_gradient", "penalties", "emphasis",
+                                                "walkback"]),
     "RBM": (["visible"], ["estimator", "k"]),
 }  # fmt: skip
 DEFAULTS: dict[str, dict[str, Any]] = {
@@ -62,6 +68,7 @@ DEFAULTS: dict[str, dict[str, Any]] = {
         "tune": True, "baselines": "auto", "random_state": 0, "run_dir": None, "resume": False, "verbose": 0,
     },
     "finetune": {"freeze": (), "head_first": 0},
+    "sample": {"depth": None, "start": None, "thinning": 1, "step": None, "output": "mean", "random_state": None},
     "Masking": {"rate": 0.25},
     "GaussianNoise": {"std": 0.1},
     "SaltAndPepper": {"rate": 0.1},

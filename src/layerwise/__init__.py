@@ -36,6 +36,8 @@ if TYPE_CHECKING:
     from .objectives.penalties import Contraction, KLSparsity, L1Sparsity
     from .objectives.ranking import RankingLoss
     from .pretraining import PretrainResult, pretrain
+    from .sampling.interpolation import interpolate
+    from .sampling.sample import Samples, sample
     from .settings import EarlyStopping, Exponential, Inverse, InverseTime, Linear, OnValidation, Staged, Step
     from .stack import Stack
 
@@ -66,6 +68,7 @@ __all__ = [
     "RankingLayer",
     "RankingLoss",
     "SaltAndPepper",
+    "Samples",
     "SparseAutoencoder",
     "Stack",
     "Staged",
@@ -74,9 +77,11 @@ __all__ = [
     "__version__",
     "compare",
     "finetune",
+    "interpolate",
     "load_mnist",
     "open_source",
     "pretrain",
+    "sample",
 ]
 _HOMES = {
     "comparison.compare": ("Comparison", "compare"),
@@ -109,6 +114,8 @@ _HOMES = {
     "objectives.ranking": ("RankingLoss",),
     "settings": ("EarlyStopping", "Exponential", "Inverse", "InverseTime", "Linear", "OnValidation", "Staged", "Step"),
     "pretraining": ("PretrainResult", "pretrain"),
+    "sampling.interpolation": ("interpolate",),
+    "sampling.sample": ("Samples", "sample"),
     "stack": ("Stack",),
 }
 

@@ -75,6 +75,11 @@ def _check_noise(objectives: Sequence[Objective], plan: PretrainPlan) -> None:
                 "corrupt is 'input' and emphasis is set, but noise on the network's input chooses no element of a code",
                 "leave emphasis out, or leave corrupt at 'layer'",
             )
+        if getattr(objective, "walkback", 0):
+            raise PlanError(
+                "corrupt is 'input' and walkback is set, but noise on the network's input is none on a layer's samples",
+                "leave walkback out, or leave corrupt at 'layer'",
+            )
 
 
 def _check_sampling(objectives: Sequence[Objective], plan: PretrainPlan, facts: FeatureFacts) -> None:

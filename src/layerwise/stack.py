@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -94,7 +94,7 @@ class Stack:
         """
         depth = self._check(depth)
         for layer, decoder in zip(self.layers[:depth][::-1], self.decoders[:depth][::-1], strict=True):
-            codes = _decode(layer, decoder, codes)
+            codes = decode(layer, decoder, codes)
         return codes
 
     def reconstruct(self, inputs: Tensor, depth: int | None = None) -> Tensor:
@@ -243,9 +243,21 @@ def _too_small(module: Any, sides: Sequence[int]) -> bool:
     return any(size + 2 * pad <= step * (kernel - 1) for size, pad, step, kernel in spans)
 
 
-def _decode(layer: Layer, decoder: Decoder | None, codes: Tensor) -> Tensor:
+def decode(layer: Layer, decoder: Decoder | None, codes: Tensor) -> Tensor:
     """Map what a layer hands on back to what it was handed."""
-    between = [module for module in (*layer.onward, *layer.preamble) if not isinstance(module, _UNDONE)]
+    known = way_back(layer, decoder, (*layer.onward, *layer.preamble))
+    return _blockwise(known, partial(handed, layer, known), codes)
+
+
+def handed(layer: Layer, decoder: Decoder, codes: Tensor) -> Tensor:
+    """Decode a layer's own codes (rows, units ...) to rows in the shape in which the layer was handed them."""
+    rows: Tensor = decoder(codes.reshape(len(codes), *decoder.code_shape))
+    return rows.flatten(1) if any(isinstance(module, nn.Unflatten) for module in layer.preamble) else rows
+
+
+def way_back(layer: Layer, decoder: Decoder | None, passed: Iterable[nn.Module]) -> Decoder:
+    """Return a layer's decoder, or refuse where there is none or one of the modules passed cannot be undone."""
+    between = [module for module in passed if not isinstance(module, _UNDONE)]
     if decoder is None or layer.captured or between:
         reason = (
             "its objective has no decoder" if decoder is None
@@ -256,12 +268,7 @@ def _decode(layer: Layer, decoder: Decoder | None, codes: Tensor) -> Tensor:
         raise NetworkError(
             f"there is no way back from the code of layer {layer.name!r}: {reason}", "decode from a lower depth"
         )
-
-    def back(block: Tensor) -> Tensor:
-        rows: Tensor = decoder(block.reshape(len(block), *decoder.code_shape))
-        return rows.flatten(1) if any(isinstance(module, nn.Unflatten) for module in layer.preamble) else rows
-
-    return _blockwise(decoder, back, codes)
+    return decoder
 
 
 def _blockwise(module: nn.Module, function: Callable[[Tensor], Tensor], rows: Tensor) -> Tensor:

@@ -7,7 +7,7 @@ import pytest
 import scipy.stats
 import torch
 
-from layerwise.nn.draws import fire, happens, whole_numbers
+from layerwise.nn.draws import bernoulli, happens, whole_numbers
 
 DRAWS = 400_000
 
@@ -37,7 +37,7 @@ def test_neighbours_are_independent():
 def test_units_fire_as_often_as_they_should(probability, dtype):
     """The count is binomial: p-value above 1e-6 in each of 12 cases, a false alarm of 1.2e-5."""
     probabilities = torch.full((DRAWS,), probability, dtype=dtype)
-    units = fire(probabilities, seeded(2))
+    units = bernoulli(probabilities, seeded(2))
     assert units.dtype == dtype
     assert set(units.unique().tolist()) == {0.0, 1.0}
     expected = round(float(probabilities[0]) * 2**16) / 2**16
@@ -47,7 +47,9 @@ def test_units_fire_as_often_as_they_should(probability, dtype):
 def test_what_is_certain_happens():
     for dtype in (torch.float32, torch.float64, torch.bfloat16):
         certain = torch.tensor([0.0, 1.0], dtype=dtype).repeat(DRAWS // 2)
-        assert torch.equal(fire(certain, seeded(3)), certain)
+        assert torch.equal(bernoulli(certain, seeded(3)), certain)
+        beyond = torch.tensor([-0.5, 1.5], dtype=dtype).repeat(DRAWS // 2)
+        assert torch.equal(bernoulli(beyond, seeded(3)), certain)
     numbers = whole_numbers(torch.empty(DRAWS), seeded(4))
     assert happens(numbers, 1.0).all()
     assert not happens(numbers, 0.0).any()
@@ -56,5 +58,5 @@ def test_what_is_certain_happens():
 def test_probabilities_stay_and_any_shape_is_taken():
     probabilities = torch.rand(3, 5, 7, generator=seeded(5))
     before = probabilities.clone()
-    assert fire(probabilities, seeded(6)).shape == (3, 5, 7)
+    assert bernoulli(probabilities, seeded(6)).shape == (3, 5, 7)
     assert torch.equal(probabilities, before)

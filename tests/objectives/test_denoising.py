@@ -5,11 +5,15 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from test_autoencoder import COMBINATIONS, learner_of, reference, setting
+from test_autoencoder import COMBINATIONS, learner_of, reference, setting, sigmoid
+from torch import nn
 
 from layerwise.data.batches import Batch
 from layerwise.nn.corruption import GaussianNoise, Masking, SaltAndPepper
+from layerwise.nn.layers import Layer
 from layerwise.objectives.denoising import DenoisingAutoencoder
+from layerwise.objectives.objective import FeatureFacts
+from small_network import binary
 
 NOISES = [Masking(0.4), GaussianNoise(0.3), SaltAndPepper(0.4)]
 
@@ -81,3 +85,70 @@ def test_defaults_and_positional_corruption():
     assert DenoisingAutoencoder(GaussianNoise(0.2)).corruption == GaussianNoise(0.2)
     with pytest.raises(Exception, match="positional"):
         DenoisingAutoencoder(Masking(), "squared")
+
+
+@pytest.mark.parametrize("noise", NOISES, ids=lambda noise: noise.kind)
+@pytest.mark.parametrize(("loss", "output"), COMBINATIONS)
+def test_walkback_is_the_mean_over_a_chains_corrupted_rows(noise, loss, output):
+    """Against NumPy: the chain replayed draw by draw, each of its corrupted rows with the first clean row as target."""
+    rows, weight, bias, back_bias = setting(1)
+    objective = DenoisingAutoencoder(noise, loss=loss, decoder=output, walkback=2)
+    learner = learner_of(objective, rows, weight, bias, back_bias)
+    value = learner.loss(Batch(torch.from_numpy(rows)), torch.Generator().manual_seed(9))
+    value.backward()
+    generator, state, parts = torch.Generator().manual_seed(9), rows, []
+    for _ in range(3):
+        noisy = noise(torch.from_numpy(state), generator).numpy()
+        parts.append(reference(weight, bias, weight, back_bias, noisy, rows, loss, output))
+        if len(parts) < 3:
+            activation = sigmoid(noisy @ weight.T + bias) @ weight + back_bias
+            state = sigmoid(activation) if output == "sigmoid" else activation
+            if loss == "cross_entropy":
+                state = binary(state, generator)
+    expected, d_encoder, d_bias, d_decoder, d_back_bias = (sum(part) / 3 for part in zip(*parts, strict=True))
+    assert value.item() == pytest.approx(expected, rel=1e-10)
+    np.testing.assert_allclose(learner.layer.module.weight.grad.numpy(), d_encoder + d_decoder, rtol=1e-10, atol=1e-12)
+    np.testing.assert_allclose(learner.layer.module.bias.grad.numpy(), d_bias, rtol=1e-10, atol=1e-12)
+    np.testing.assert_allclose(learner.decoder.bias.grad.numpy(), d_back_bias, rtol=1e-10, atol=1e-12)
+
+
+def test_without_walkback_nothing_is_drawn_but_noise():
+    rows, *parameters = setting()
+    losses = [
+        learner_of(DenoisingAutoencoder(walkback=k), rows, *parameters)
+        .loss(Batch(torch.from_numpy(rows)), torch.Generator().manual_seed(3))
+        .item()
+        for k in (0, 1)
+    ]
+    plain = learner_of(DenoisingAutoencoder(), rows, *parameters)
+    assert losses[0] == plain.loss(Batch(torch.from_numpy(rows)), torch.Generator().manual_seed(3)).item() != losses[1]
+
+
+def test_walkback_of_a_convolution():
+    """A chain of images: each copy has its own row as target, whatever the shape of a row."""
+    rows = torch.rand(4, 1, 6, 6, generator=torch.Generator().manual_seed(0))
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        layer = Layer("0", [], nn.Conv2d(1, 3, 3), [nn.Sigmoid()])
+    objective = DenoisingAutoencoder(Masking(0.0), loss="squared", walkback=1)
+    learner = objective.build(layer, FeatureFacts.of(rows), torch.Generator())
+    with torch.no_grad():
+        once = learner.reconstruct(rows)
+        twice = learner.reconstruct(once)
+        expected = sum(0.5 * (z - rows).square().sum() for z in (once, twice)) / (2 * len(rows))
+        found = learner.loss(Batch(rows), torch.Generator())
+    assert float(found) == pytest.approx(float(expected), rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"emphasis": (1.0, 0.5)}, "leave emphasis out"),
+        ({"reconstruction": "sampled"}, "leave reconstruction at 'full'"),
+    ],
+)
+def test_what_walkback_does_not_take(settings, message):
+    with pytest.raises(ValueError, match=message):
+        DenoisingAutoencoder(Masking(0.3), walkback=2, **settings)
+    with pytest.raises(ValueError, match="greater than or equal to 0"):
+        DenoisingAutoencoder(walkback=-1)

@@ -44,6 +44,7 @@ AUTOENCODERS = [
 OBJECTIVES = [
     *AUTOENCODERS,
     DenoisingAutoencoder(Masking(0.5), emphasis=(1.0, 0.5), penalties=(Contraction(0.01), L1Sparsity(0.001))),
+    DenoisingAutoencoder(SaltAndPepper(0.3), walkback=2),
     ContractiveAutoencoder(0.05),
     ContractiveAutoencoder(0.05, method="stochastic", tied=False),
     SparseAutoencoder(KLSparsity(0.1, target=0.2)),

@@ -16,6 +16,7 @@ from layerwise.objectives.objective import FeatureFacts
 from layerwise.objectives.rbm import RBM
 from layerwise.plan import TrainingPlan
 from layerwise.training.step import AutogradStep
+from small_network import binary
 
 ROWS, FEATURES, UNITS = 9, 6, 4
 RATE = 0.05
@@ -76,13 +77,6 @@ def test_free_energy_far_out_is_linear():
     learner = learner_of(RBM(), v, weight, c + 2000, b)
     expected = -(v @ b) - (v @ weight.T + c + 2000).sum(1)
     np.testing.assert_allclose(learner.free_energy(torch.from_numpy(v)).detach().numpy(), expected, rtol=1e-12)
-
-
-def binary(probability, generator):
-    """Four uniform numbers, the middles of 2^16 parts of [0, 1], of one draw of 64 bits."""
-    words = torch.empty(-(-probability.size // 4), dtype=torch.int64).random_(-(2**63), None, generator=generator)
-    uniform = (words.numpy().view(np.int16)[: probability.size].reshape(probability.shape) + (2**15 + 0.5)) / 2**16
-    return (uniform < probability).astype(float)
 
 
 def gibbs_in_numpy(v, weight, c, b, k, generator, visible):

@@ -17,8 +17,6 @@ from layerwise.report.pictures import (
     NOUGHT,
     Picture,
     filter_pictures,
-    mosaic,
-    png,
     reconstruction_pictures,
 )
 
@@ -75,14 +73,3 @@ def test_rows_that_are_not_images_are_not_drawn(summary: Summary, shape: tuple[i
     rows = np.ones((2, 8 if shape == (2, 2, 2) else 4))
     shown = with_images(summary, shape, filters=rows, reconstruction_input=rows)
     assert filter_pictures(shown) == () and reconstruction_pictures(shown) == ()
-
-
-def test_a_mosaic_fills_row_by_row() -> None:
-    images = np.arange(3.0).reshape(3, 1, 1, 1) * np.ones((3, 1, 1, 3))
-    assert mosaic(images, 2)[..., 0].tolist() == [[0, 255, 255, 1], [255] * 4, [255] * 4, [2, 255, 255, 255]]
-
-
-def test_png_is_whole() -> None:
-    data = png(np.zeros((2, 3, 3)))
-    assert data.startswith(b"\x89PNG\r\n\x1a\n") and data.endswith(zlib.crc32(b"IEND").to_bytes(4, "big"))
-    assert data[16:24] == (3).to_bytes(4, "big") + (2).to_bytes(4, "big")

@@ -97,6 +97,8 @@ OTHER_AUTOENCODERS = {
     "emphasis": pretraining(DenoisingAutoencoder(Masking(0.3), emphasis=(1.5, 0.5)), SIGMOID),
     "emphasis-squared": pretraining(DenoisingAutoencoder(Masking(0.3), emphasis=(1.0, 0.0), loss="squared")),
     "no-bias": pretraining(DenoisingAutoencoder(), SIGMOID, bias=False),
+    "walkback": pretraining(DenoisingAutoencoder(SaltAndPepper(0.3), walkback=3), TANH),
+    "walkback-squared": pretraining(DenoisingAutoencoder(GaussianNoise(0.3), walkback=1), real=True),
 }
 MACHINES = {
     "cd-1": pretraining(RBM()),

@@ -27,12 +27,12 @@ def happens(numbers: Tensor, rate: float) -> Tensor:
     return numbers < bound if bound < 2**15 else torch.ones_like(numbers, dtype=torch.bool)  # 2^15 is no 16-bit number
 
 
-def fire(probabilities: Tensor, generator: Generator) -> Tensor:
+def bernoulli(probabilities: Tensor, generator: Generator) -> Tensor:
     """Draw binary units, 0 or 1 in the type of their probabilities, each of which is rounded to a multiple of 2^-16.
 
     Examples
     --------
-    >>> fire(torch.tensor([0.0, 1.0]), torch.Generator().manual_seed(0))
+    >>> bernoulli(torch.tensor([0.0, 1.0]), torch.Generator().manual_seed(0))
     tensor([0., 1.])
     """
     numbers = whole_numbers(probabilities, generator).to(torch.float32)

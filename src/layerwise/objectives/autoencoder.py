@@ -17,6 +17,7 @@ from ..errors import DataError, PlanError
 from ..nn.chain import Products, activate, activation_of, through
 from ..nn.corruption import Corruption
 from ..nn.decoder import Decoder, OutputName, TiedGradient
+from ..nn.draws import bernoulli
 from ..nn.layers import Layer
 from ..nn.products import down, up
 from .objective import Factors, FeatureFacts
@@ -122,6 +123,9 @@ class AutoencoderLearner(nn.Module):
         Noise on the encoder's input; the target stays clean.
     emphasis : (float, float) or None
         Weights of the loss of corrupted and of other elements.
+    walkback : int
+        How often a chain that begins at a clean row goes on from a sample of its reconstruction; the loss is the mean
+        over all corrupted rows on the way.
 
     Attributes
     ----------
@@ -144,12 +148,13 @@ class AutoencoderLearner(nn.Module):
         penalties: tuple[Penalty, ...] = (),
         corruption: Corruption | None = None,
         emphasis: tuple[float, float] | None = None,
+        walkback: int = 0,
     ) -> None:
         super().__init__()
         for penalty in penalties:
             penalty.check(layer)
         self.layer = layer
-        self.penalties, self.corruption, self.emphasis = penalties, corruption, emphasis
+        self.penalties, self.corruption, self.emphasis, self.walkback = penalties, corruption, emphasis, walkback
         self.below: Callable[[Tensor], Tensor] | None = None
         self._room: tuple[Tensor, Tensor] | None = None
         output, self.loss_name = _settle(settings.decoder, settings.loss, layer.name, facts)
@@ -164,10 +169,9 @@ class AutoencoderLearner(nn.Module):
 
     def loss(self, batch: Batch, generator: Generator) -> Tensor:
         """Return the loss of reconstructing the batch's clean inputs from its (corrupted) inputs."""
-        clean = batch.inputs
         noisy, weights = self._corrupted(batch, generator)
         codes = self.layer(noisy)
-        loss = self._loss(self.decoder.activation(codes), dense(clean), weights)
+        loss = self._loss(self.decoder.activation(codes), self._target(batch), weights)
         for penalty in self.penalties:
             loss = loss + penalty(self.layer, noisy, codes, generator)
         return loss
@@ -182,7 +186,7 @@ class AutoencoderLearner(nn.Module):
 
     def factors(self, batch: Batch, generator: Generator) -> Factors:
         """Return the loss, and the factors of its gradient by W, W of the decoder, b and c."""
-        clean, module, decoder = dense(batch.inputs), self.layer.module, self.decoder
+        clean, module, decoder = self._target(batch), self.layer.module, self.decoder
         noisy, weights = self._corrupted(batch, generator)
         activation = self._activation
         assert activation is not None
@@ -231,11 +235,32 @@ class AutoencoderLearner(nn.Module):
             assert batch.raw is not None
             with torch.no_grad():
                 return self.below(self.corruption(batch.raw, generator)), None
+        if self.walkback:
+            return self._walked(batch.inputs, generator), None
         if self.emphasis is None:
             return self.corruption(batch.inputs, generator), None
         noisy, chosen = self.corruption.corrupt(batch.inputs, generator)
         on, off = (torch.as_tensor(weight, dtype=noisy.dtype, device=noisy.device) for weight in self.emphasis)
         return noisy, torch.where(chosen, on, off)
+
+    @torch.no_grad()
+    def _walked(self, clean: Tensor, generator: Generator) -> Tensor:
+        """Return the corrupted rows of chains that begin at clean ones: all first ones, then all second ones."""
+        assert self.corruption is not None
+        rows, noisy = clean, [self.corruption(clean, generator)]
+        for _ in range(self.walkback):
+            rows = self.draw(self.decoder(self.layer(noisy[-1])), generator)
+            noisy.append(self.corruption(rows, generator))
+        return torch.cat(noisy)
+
+    def _target(self, batch: Batch) -> Tensor:
+        """Return what each corrupted row is to be reconstructed to."""
+        clean = dense(batch.inputs)
+        return clean.repeat(1 + self.walkback, *[1] * (clean.ndim - 1)) if self.walkback else clean
+
+    def draw(self, reconstruction: Tensor, generator: Generator) -> Tensor:
+        """Draw rows from the distribution that a reconstruction stands for: Bernoulli, or its mean for squared loss."""
+        return bernoulli(reconstruction, generator) if self.loss_name == "cross_entropy" else reconstruction
 
     def after_update(self) -> None:
         """Nothing to project."""

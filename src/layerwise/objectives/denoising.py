@@ -46,11 +46,24 @@ class DenoisingAutoencoder:
         "sampled", of sparse rows: the loss of the elements that are not 0 and of about as many others, which are drawn
         anew for every update and weighed so that its mean is the full loss (`layerwise.objectives.sampled`). It needs
         masking noise, and takes neither penalties nor emphasis. Layers that are fed dense rows are trained in full.
+    walkback : int
+        k further transitions of a chain that begins at each clean row: corrupt, reconstruct, draw a row from the
+        reconstruction, corrupt that, and so on. The loss is the mean over all 1 + k corrupted rows of the loss of
+        reconstructing the clean x from them: the layer learns to walk back from where its own samples go astray.
+
+        .. math::
+            \frac{1}{1 + k} \sum_{t=0}^{k} \ell(x, r(\tilde x_t)), \qquad \tilde x_0 \sim q(\cdot \mid x), \quad
+            x_t \sim p(\cdot \mid \tilde x_{t-1}), \quad \tilde x_t \sim q(\cdot \mid x_t)
+
+        p is Bernoulli where the loss is cross-entropy; for squared loss its mean, the reconstruction, is taken. No
+        gradient goes through the chain. An update costs about 1 + k times as much. It takes neither emphasis nor
+        sampled reconstruction.
 
     References
     ----------
     Vincent et al. (2010), Stacked denoising autoencoders, JMLR 11. Dauphin, Glorot & Bengio (2011), Large-scale
-    learning of embeddings with reconstruction sampling, ICML.
+    learning of embeddings with reconstruction sampling, ICML. Bengio, Yao, Alain & Vincent (2013), Generalized
+    denoising auto-encoders as generative models, NIPS (walk-back).
 
     Examples
     --------
@@ -70,6 +83,7 @@ class DenoisingAutoencoder:
     penalties: tuple[Penalty, ...] = ()
     emphasis: tuple[Weight, Weight] | None = None
     reconstruction: Literal["full", "sampled"] = "full"
+    walkback: Annotated[int, Field(ge=0)] = 0
     kind: Literal["denoising"] = "denoising"
 
     @model_validator(mode="after")
@@ -87,14 +101,24 @@ class DenoisingAutoencoder:
                 raise ValueError("sampled reconstruction takes neither penalties nor emphasis: leave them out")
         return self
 
+    @model_validator(mode="after")
+    def _walkback_fits(self) -> DenoisingAutoencoder:
+        if self.walkback and self.emphasis is not None:
+            raise ValueError("walkback reconstructs all elements from what the chain made of them: leave emphasis out")
+        if self.walkback and self.reconstruction == "sampled":
+            raise ValueError("walkback draws whole rows from their reconstruction: leave reconstruction at 'full'")
+        return self
+
     @property
     def takes_sparse(self) -> bool:
         """Whether sparse rows can stay sparse on their way into the layer: other noise than masking fills them."""
-        return isinstance(self.corruption, Masking) and self.emphasis is None and not self.penalties
+        plain = self.emphasis is None and not self.penalties and not self.walkback
+        return isinstance(self.corruption, Masking) and plain
 
     def build(self, layer: Layer, facts: FeatureFacts, generator: Generator) -> AutoencoderLearner:
         """Build the learner of a layer from what is known of its inputs."""
         if facts.sparse and self.reconstruction == "sampled":
             assert isinstance(self.corruption, Masking)
             return SampledLearner(self, layer, facts, self.corruption)
-        return AutoencoderLearner(self, layer, facts, self.penalties, self.corruption, self.emphasis)
+        noise = self.corruption, self.emphasis, self.walkback
+        return AutoencoderLearner(self, layer, facts, self.penalties, *noise)

@@ -17,7 +17,7 @@ from ..data.batches import Batch
 from ..errors import DataError, NetworkError
 from ..nn.chain import Products, activation_of
 from ..nn.decoder import Decoder
-from ..nn.draws import fire
+from ..nn.draws import bernoulli
 from ..nn.layers import Layer
 from ..nn.products import down, up
 from .autoencoder import loss_of_mean
@@ -101,7 +101,7 @@ class RBM:
 class RBMLearner(nn.Module):
     """A layer as the hidden half of a restricted Boltzmann machine.
 
-    Everything random is drawn from the generator in this order; binary units by `layerwise.nn.draws.fire`. Gibbs
+    Everything random is drawn from the generator in this order; binary units by `layerwise.nn.draws.bernoulli`. Gibbs
     updates, k times: the hidden units, shape (rows, units ...); then the visible ones, shape (rows, features ...),
     binary (Bernoulli) or one standard normal number in float32 each (Gaussian). Pseudo-likelihood: the visible units,
     which makes probabilities binary; then one integer per row, the flipped unit. At building, for "pcd": the visible
@@ -171,7 +171,7 @@ class RBMLearner(nn.Module):
         """Return the visible units (rows, features ...) after k updates of all hidden, then all visible units."""
         with torch.no_grad():
             for _ in range(k):
-                v = self._draw(self.decoder(fire(self.hidden_mean(v), generator)), generator)
+                v = self._draw(self.decoder(bernoulli(self.hidden_mean(v), generator)), generator)
         return v
 
     def unit_loss(self, v: Tensor, units: Tensor) -> Tensor:
@@ -202,7 +202,7 @@ class RBMLearner(nn.Module):
         if self.settings.estimator == "score-matching":
             return self.score_loss(v).mean()
         if self.settings.estimator == "pseudo-likelihood":
-            v = fire(v, generator)
+            v = bernoulli(v, generator)
             width = v[0].numel()
             units = torch.randint(width, (len(v),), generator=generator, device=generator.device).to(v.device)
             return width * self.unit_loss(v, units).mean()
@@ -229,7 +229,7 @@ class RBMLearner(nn.Module):
         for update in range(self.settings.k):
             if update:
                 activation = up(end, module.weight, module.bias)
-            mean = down(fire(activation.sigmoid(), generator), module.weight, b)
+            mean = down(bernoulli(activation.sigmoid(), generator), module.weight, b)
             end.copy_(self._draw(mean.sigmoid_() if self.binary else mean, generator))
         # of the data's rows the activation is there where the chains began at them
         new = slice(rows if self.fantasies is None else 0, None)
@@ -290,7 +290,7 @@ class RBMLearner(nn.Module):
     def _draw(self, mean: Tensor, generator: Generator) -> Tensor:
         """Draw visible units with the given means."""
         if self.binary:
-            return fire(mean, generator)
+            return bernoulli(mean, generator)
         noise = torch.randn(mean.shape, generator=generator, device=generator.device, dtype=torch.float32)
         return mean + noise.to(mean)
 

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import base64
 import math
-import struct
-import zlib
 from dataclasses import dataclass
 
 import numpy as np
 
+from ..data.images import mosaic, png
 from .summary import Summary
 
-GAP = 2  # pixels of white between images
 ENLARGED = 3  # each pixel is written as 3 x 3, so that browsers do not blur small images
 NOUGHT, BELOW, ABOVE = (247, 247, 247), (11, 74, 140), (176, 62, 8)  # weights: blue below zero, orange above
 
@@ -58,42 +56,6 @@ def reconstruction_pictures(summary: Summary) -> tuple[Picture, ...]:
             description = f"{len(images)} rows as images: {title}"
             pictures.append(_picture(title, description, mosaic(colours, len(images))))
     return tuple(pictures)
-
-
-def mosaic(images: np.ndarray, columns: int) -> np.ndarray:
-    """Lay images ``(n, height, width, 3)`` out in a white grid, row by row.
-
-    Examples
-    --------
-    >>> mosaic(np.zeros((3, 4, 4, 3)), columns=2).shape
-    (10, 10, 3)
-    """
-    n, height, width, channels = images.shape
-    rows = math.ceil(n / columns)
-    sheet = np.full((rows * (height + GAP) - GAP, columns * (width + GAP) - GAP, channels), 255.0)
-    for index, image in enumerate(images):
-        top, left = (index // columns) * (height + GAP), (index % columns) * (width + GAP)
-        sheet[top : top + height, left : left + width] = image
-    return sheet
-
-
-def png(pixels: np.ndarray) -> bytes:
-    """Encode pixels ``(height, width, 3)`` of 0 to 255 as a PNG file (W3C PNG specification, colour type 2).
-
-    Examples
-    --------
-    >>> png(np.zeros((2, 2, 3)))[1:4]
-    b'PNG'
-    """
-    data = np.ascontiguousarray(np.rint(pixels), dtype=np.uint8)
-    height, width, _ = data.shape
-    unfiltered = np.zeros((height, 1), dtype=np.uint8)  # each line says first how it is filtered: not
-    lines = np.concatenate([unfiltered, data.reshape(height, -1)], axis=1).tobytes()
-    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
-    chunks = ((b"IHDR", header), (b"IDAT", zlib.compress(lines, 9)), (b"IEND", b""))
-    return b"\x89PNG\r\n\x1a\n" + b"".join(
-        struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body)) for kind, body in chunks
-    )
 
 
 def _images(summary: Summary, name: str) -> np.ndarray | None:
