@@ -15,7 +15,8 @@ NAMES = {
     "KLSparsity", "L1Sparsity", "LISTA", "PredictiveSparseDecomposition", "RBM", "RankingLayer", "RankingLoss",
     "SparseAutoencoder", "SupervisedLayer", "EarlyStopping", "Exponential", "FinetuneResult",
     "GaussianNoise", "Inverse", "InverseTime", "LayerwiseError", "Linear", "Masking", "OnValidation",
-    "PretrainResult", "SaltAndPepper", "Stack", "Staged", "Step", "__version__", "compare", "finetune",
+    "PretrainResult", "SaltAndPepper", "Stack", "Staged", "Step", "__version__", "check_gradients", "compare",
+    "draw_graph", "finetune",
     "load_mnist", "open_source", "pretrain",
 }  # fmt: skip
 WITHOUT_EXAMPLE = {"Comparison", "FinetuneResult", "PretrainResult"}  # made by functions that show one
@@ -39,6 +40,11 @@ CONTRACT: dict[str, tuple[list[str], list[str]]] = {
         ["pretrain_inputs", "network", "objective", "budgets", "headline", "test", "seeds", "min_gain",
          "tune", "baselines", "random_state", "run_dir", "resume", "verbose"],
     ),
+    "draw_graph": (
+        ["network", "batch"],
+        ["targets", "loss", "parameters", "values", "opened", "random_state", "title", "path"],
+    ),
+    "check_gradients": (["network", "batch"], ["targets", "loss", "elements", "random_state"]),
     "open_source": (["x"], []),
     "load_mnist": ([], []),
     "Masking": (["rate"], []),
@@ -62,6 +68,11 @@ DEFAULTS: dict[str, dict[str, Any]] = {
         "tune": True, "baselines": "auto", "random_state": 0, "run_dir": None, "resume": False, "verbose": 0,
     },
     "finetune": {"freeze": (), "head_first": 0},
+    "draw_graph": {
+        "batch": None, "targets": None, "loss": "auto", "parameters": None, "values": False, "opened": (),
+        "random_state": 0, "path": None,
+    },
+    "check_gradients": {"targets": None, "loss": "auto", "elements": 20, "random_state": 0},
     "Masking": {"rate": 0.25},
     "GaussianNoise": {"std": 0.1},
     "SaltAndPepper": {"rate": 0.1},

@@ -116,7 +116,7 @@ def arrange(
     --------
     >>> layout = arrange({"a": Size(80, 30, 80, 0), "b": Size(90, 30, 90, 0)}, [("a", "b")], [0.0])
     >>> [place.x for place in layout.places.values()], layout.routes
-    ([69.0, 69.0], [[(69.0, 54.0), (69.0, 54.0), (69.0, 94.0)]])
+    ([69.0, 69.0], [[(69.0, 54.0), (69.0, 54.0), (69.0, 88.0)]])
     """
     plan = _Plan(sizes, edges)
     x = plan.positions()
