@@ -1,6 +1,6 @@
 """The pictures of docs/graph.md, and the table it prints, from the page's own blocks of Python.
 
-    python scripts/graph.py page
+python scripts/graph.py page
 """
 
 from __future__ import annotations

@@ -114,7 +114,10 @@ def scalar_loss(loss: Callable[[Any], Tensor], outputs: Any, name: str) -> Tenso
 def drawn_from(seed: int, device: torch.device) -> Iterator[None]:
     """Let what draws from torch's own generators, such as dropout, draw from a seed inside the block."""
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-        torch.manual_seed(seed)
+        torch.default_generator.manual_seed(seed)  # torch.manual_seed also seeds the devices that are not put back
+        if device.type == "cuda":
+            with torch.cuda.device(device):
+                torch.cuda.manual_seed(seed)
         yield
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import torch
@@ -188,14 +188,14 @@ def graph_of(
         rows = rows_for(network, batch)
         name, of_outputs = loss_of(targets, loss)
         seed = Randomness(random_state).seed("graph")
-        with buffers_kept(network), torch.enable_grad(), drawn_from(seed, rows.device):
-            expected = _outputs(network, rows)
+        with buffers_kept(network), torch.enable_grad():
+            expected = _outputs(network, rows, seed)
             open_modules(network, graph, opened)
             passes = Passes(network, graph)
-            torch.manual_seed(seed)  # for the masks that the network itself has just drawn
-            _check_same(passes.forward(rows), expected, network)
-            scalar = scalar_loss(of_outputs, passes.outputs, name)
-            passes.backward(scalar)
+            with drawn_from(seed, rows.device):  # the masks that the network itself has just drawn
+                outputs = passes.forward(rows)
+            _check_same(outputs, expected, network)
+            passes.backward(scalar_loss(of_outputs, outputs, name))
         return _Reader(network, graph, origins, passes).graph(name)
 
 
@@ -256,10 +256,7 @@ class _Reader:
         value, gradient = self.passes.value(node), self.passes.gradient(node)
         arriving = tuple((self.names[user], got) for user, got in self.passes.arriving(node) if user in self.names)
         shape = None if value is None else tuple(value.shape)
-        given = (shape, value, gradient, arriving)
-        return Operation(
-            about.name, about.kind, about.does, about.formula, about.module, about.inputs, about.parameters, *given
-        )
+        return replace(about, shape=shape, value=value, gradient=gradient, arriving=arriving)
 
     def _kind(self, node: fx.Node) -> Kind:
         if node.op == "placeholder":
@@ -315,9 +312,9 @@ def _traced(network: nn.Module) -> fx.Graph:
     return graph
 
 
-def _outputs(network: nn.Module, rows: Tensor) -> Any:
+def _outputs(network: nn.Module, rows: Tensor, seed: int) -> Any:
     try:
-        with torch.no_grad():
+        with torch.no_grad(), drawn_from(seed, rows.device):
             return network(rows)
     except Exception as error:  # whatever the user's forward raises
         raise NetworkError(

@@ -30,7 +30,6 @@ class Passes(fx.Interpreter):
     ----------
     values : dict of fx.Node to what it made
         Of the output node: the loss, after `backward`.
-    outputs : what the network gave
     """
 
     def __init__(self, network: nn.Module, graph: fx.Graph) -> None:
@@ -39,12 +38,10 @@ class Passes(fx.Interpreter):
         self._edges: dict[_Key, GradientEdge] = {}
         self._uses: dict[fx.Node, list[_Key]] = {}
         self._gradients: dict[_Key, Tensor | None] = {}
-        self.outputs: Any = None
 
     def forward(self, rows: Tensor) -> Any:
         """Return what the network gives."""
-        self.outputs = self.run(_leaf(rows))
-        return self.outputs
+        return self.run(_leaf(rows))
 
     def backward(self, loss: Tensor) -> None:
         """Take the gradient of a loss of the outputs back to every value, every use of one, and every parameter."""

@@ -23,6 +23,7 @@ SWEEPS = 8
 ARRIVING = 22.0  # how far apart arrows arrive
 # How much an arrow's parts want to be straight: between boxes, box to slot, slot to slot (Gansner et al. 1993).
 STRAIGHT = (1.0, 2.0, 8.0)
+MIDDLE = 0.05  # how much a box wants to stand in the middle
 ALONE = 1.2  # times that, of one from a box with no other to a box with no other: a bend comes where ways part or meet
 
 
@@ -220,32 +221,40 @@ class _Plan:
     def positions(self) -> dict[_Item, float]:
         r"""Return the middle of each item.
 
-        .. math:: \min_x \sum w |x_u + a_u - x_v - b_v| \text{ with } x_{i+1} - x_i \ge d_i \text{ in each layer}
+        .. math:: \min_x \sum w |x_u + a_u - x_v - b_v| + c \sum |x_i| \text{ with } x_{i+1} - x_i \ge d_i
+            \text{ in each layer}
 
         a and b are where an arrow leaves and arrives. Absolute values keep most arrows straight and bend few, where
-        squares would bend all a little. As a linear programme, each of them is an unknown of its own.
+        squares would bend all a little. As a linear programme, each of them is an unknown of its own. The second sum,
+        of boxes alone, keeps a long graph from drifting aside.
         """
         index = {item: i for i, item in enumerate(item for row in self.rows for item in row)}
-        count, bends = len(index), len(self.links)
-        lines, limits, weights = [], [], [0.0] * count
         ends = Counter([("from", upper) for upper, _, _ in self.links] + [("to", lower) for _, lower, _ in self.links])
-        for number, (upper, lower, arrow) in enumerate(self.links):
+        # of each absolute value: its weight, the items that enter with their signs, and what is added to them
+        sizes: list[tuple[float, dict[_Item, float], float]] = []
+        for upper, lower, arrow in self.links:
             leaves = self.leaving[arrow] if isinstance(upper, str) else 0.0
             arrives = self.coming[arrow] if isinstance(lower, str) else 0.0
-            alone = ends["from", upper] == ends["to", lower] == 1
-            weights.append(STRAIGHT[isinstance(upper, _Slot) + isinstance(lower, _Slot)] * (ALONE if alone else 1.0))
-            for sign in (1.0, -1.0):  # sign * (x_u + a_u - x_v - b_v) <= bend
-                lines.append({index[upper]: sign, index[lower]: -sign, count + number: -1.0})
-                limits.append(sign * (arrives - leaves))
+            alone = ALONE if ends["from", upper] == ends["to", lower] == 1 else 1.0
+            weight = STRAIGHT[isinstance(upper, _Slot) + isinstance(lower, _Slot)] * alone
+            sizes.append((weight, {upper: 1.0, lower: -1.0}, leaves - arrives))
+        sizes += [(MIDDLE, {name: 1.0}, 0.0) for name in self.sizes]
+        count, lines, limits = len(index), [], []
+        for number, (_, items, added) in enumerate(sizes):
+            for sign in (1.0, -1.0):  # sign * (what enters + what is added) <= the absolute value
+                lines.append({**{index[item]: sign * by for item, by in items.items()}, count + number: -1.0})
+                limits.append(-sign * added)
         for row in self.rows:
             for one, other in pairwise(row):
                 lines.append({index[one]: 1.0, index[other]: -1.0})
                 limits.append(-(self.room(one) + self.room(other)) / 2 - GAP)
         if not lines:
-            return dict.fromkeys(index, 0.0)
+            return {}
         entries = [(i, j, value) for i, line in enumerate(lines) for j, value in line.items()]
         i, j, values = zip(*entries, strict=True)
-        matrix = csr_array((values, (i, j)), shape=(len(lines), count + bends))
-        bounds = [(0, 0), *[(None, None)] * (count - 1), *[(0, None)] * bends]  # the first stands somewhere
-        found = linprog(weights, A_ub=matrix, b_ub=limits, bounds=bounds, method="highs")
+        matrix = csr_array((values, (i, j)), shape=(len(lines), count + len(sizes)))
+        found = linprog(
+            [0.0] * count + [weight for weight, _, _ in sizes], A_ub=matrix, b_ub=limits,
+            bounds=[(None, None)] * count + [(0, None)] * len(sizes), method="highs",
+        )  # fmt: skip
         return dict(zip(index, found.x[:count].tolist(), strict=True))
