@@ -15,8 +15,8 @@ NAMES = {
     "KLSparsity", "L1Sparsity", "LISTA", "PredictiveSparseDecomposition", "RBM", "RankingLayer", "RankingLoss",
     "SparseAutoencoder", "SupervisedLayer", "EarlyStopping", "Exponential", "FinetuneResult",
     "GaussianNoise", "Inverse", "InverseTime", "LayerwiseError", "Linear", "Masking", "OnValidation",
-    "PretrainResult", "SaltAndPepper", "Stack", "Staged", "Step", "__version__", "compare", "finetune",
-    "load_mnist", "open_source", "pretrain", "Samples", "interpolate", "sample",
+    "PretrainResult", "SaltAndPepper", "Stack", "Staged", "Step", "__version__", "check_gradients",
+    "compare", "draw_graph", "finetune", "load_mnist", "open_source", "pretrain", "Samples", "interpolate", "sample",
 }  # fmt: skip
 WITHOUT_EXAMPLE = {"Comparison", "FinetuneResult", "PretrainResult"}  # made by functions that show one
 # Positional arguments, then those by name, in order. What a later issue adds goes between them.
@@ -44,6 +44,11 @@ CONTRACT: dict[str, tuple[list[str], list[str]]] = {
         ["depth", "start", "chains", "burn_in", "thinning", "step", "output", "random_state"],
     ),
     "interpolate": (["stack", "a", "b", "steps", "depth"], []),
+    "draw_graph": (
+        ["network", "batch"],
+        ["targets", "loss", "parameters", "values", "opened", "random_state", "title", "path"],
+    ),
+    "check_gradients": (["network", "batch"], ["targets", "loss", "elements", "random_state"]),
     "open_source": (["x"], []),
     "load_mnist": ([], []),
     "Masking": (["rate"], []),
@@ -69,6 +74,11 @@ DEFAULTS: dict[str, dict[str, Any]] = {
     },
     "finetune": {"freeze": (), "head_first": 0},
     "sample": {"depth": None, "start": None, "thinning": 1, "step": None, "output": "mean", "random_state": None},
+    "draw_graph": {
+        "batch": None, "targets": None, "loss": "auto", "parameters": None, "values": False, "opened": (),
+        "random_state": 0, "path": None,
+    },
+    "check_gradients": {"targets": None, "loss": "auto", "elements": 20, "random_state": 0},
     "Masking": {"rate": 0.25},
     "GaussianNoise": {"std": 0.1},
     "SaltAndPepper": {"rate": 0.1},

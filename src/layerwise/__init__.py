@@ -15,6 +15,8 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .analysis.gradient_check import check_gradients
+    from .analysis.picture import draw_graph
     from .comparison.compare import Comparison, compare
     from .data.mnist import load_mnist
     from .data.source import open_source
@@ -75,7 +77,9 @@ __all__ = [
     "Step",
     "SupervisedLayer",
     "__version__",
+    "check_gradients",
     "compare",
+    "draw_graph",
     "finetune",
     "interpolate",
     "load_mnist",
@@ -84,6 +88,8 @@ __all__ = [
     "sample",
 ]
 _HOMES = {
+    "analysis.gradient_check": ("check_gradients",),
+    "analysis.picture": ("draw_graph",),
     "comparison.compare": ("Comparison", "compare"),
     "data.mnist": ("load_mnist",),
     "data.source": ("open_source",),

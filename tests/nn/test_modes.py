@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from layerwise.nn.modes import buffers_kept, evaluation, modes_kept
+from layerwise.nn.modes import attributes_kept, buffers_kept, evaluation, modes_kept
 
 
 def mixed() -> nn.Sequential:
@@ -62,3 +62,14 @@ def test_buffers_kept():
         network(torch.rand(5, 2))
         assert network[1].num_batches_tracked == 1
     assert all(torch.equal(a, b) for a, b in zip(buffers, network.buffers(), strict=True))
+
+
+def test_attributes_kept():
+    network = mixed()
+    network[1].own = "mine"
+    before = [dict(vars(module)) for module in network.modules()]
+    with attributes_kept(network):
+        network._tensor_constant0 = torch.ones(1)
+        network[1].own = "changed"
+        network[2].codes = torch.ones(2)
+    assert [dict(vars(module)) for module in network.modules()] == before

@@ -18,7 +18,7 @@ from ..errors import NetworkError
 from .capture import captured_layers
 from .layers import LEARNED, Layer, check_names
 from .lista import LISTA
-from .modes import evaluation
+from .modes import attributes_kept, evaluation
 from .operations import (
     chain_of,
     is_module,
@@ -69,13 +69,8 @@ def cut(network: nn.Module, layers: str | Sequence[str] = "auto", activation: st
                 "name them, as the state_dict does: layers=['conv1', 'conv2']",
             )
         return captured_layers(network, list(layers), activation)
-    attributes = [(vars(module), dict(vars(module))) for module in network.modules()]
-    try:
+    with attributes_kept(network):
         return _cut(_Trace(network), layers)
-    finally:
-        for now, before in attributes:  # a trace leaves constants there, and what a forward keeps of its values
-            now.clear()
-            now.update(before)
 
 
 def _cut(found: _Trace, layers: str | Sequence[str]) -> list[Layer]:

@@ -55,3 +55,15 @@ def buffers_kept(network: nn.Module) -> Iterator[None]:
         with torch.no_grad():
             for buffer, value in found:
                 buffer.copy_(value)
+
+
+@contextmanager
+def attributes_kept(network: nn.Module) -> Iterator[None]:
+    """Put back each module's attributes after the block: a trace leaves constants there, and a forward its values."""
+    found = [(vars(module), dict(vars(module))) for module in network.modules()]
+    try:
+        yield
+    finally:
+        for now, before in found:
+            now.clear()
+            now.update(before)

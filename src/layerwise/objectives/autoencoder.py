@@ -213,7 +213,8 @@ class AutoencoderLearner(nn.Module):
     def _stacked(self, rows: int) -> tuple[Tensor, Tensor]:
         """Return room for the factors of both uses of W, kept from update to update."""
         weight = self.layer.module.weight
-        if self._room is None or len(self._room[0]) != 2 * rows or self._room[0].device != weight.device:
+        kept = None if self._room is None else (len(self._room[0]), self._room[0].device, self._room[0].dtype)
+        if self._room is None or kept != (2 * rows, weight.device, weight.dtype):
             self._room = weight.new_empty(2 * rows, len(weight)), weight.new_empty(2 * rows, weight.shape[1])
         return self._room
 
