@@ -41,7 +41,7 @@ INITIALIZERS = ("glorot", "glorot-sigmoid")
 UNLABELLED, LABELLED = 10_000, 2000
 VALIDATION = slice(50_000, 60_000)  # rows of the training set that the learning rates are chosen on
 RATES, TUNING_SEED = (0.3, 1.0, 3.0), 1000  # a seed that nothing is measured with
-SEEDS = {"trajectories": 20, "depth": 12}
+SEEDS = {"trajectories": 20, "depth": 10}
 EPOCHS = {"trajectories": 60, "depth": 30}
 # What `tune` chose, the same for every arm, depth and initialiser but for those that no rate trains.
 LEARNING_RATE = 1.0
@@ -53,7 +53,7 @@ PARTS: dict[str, dict[str, Any]] = {
     "layers 2, 3": {"layers": (2, 3)},
 }  # fmt: skip
 BOTH = {arm: PARTS[arm] for arm in ("pretrained", "random")}
-SHRINK = int(os.environ.get("SHRINK", "1"))  # for a trial of the script: fewer rows, epochs, seeds and units
+SHRINK = int(os.environ.get("SHRINK", "1"))  # for a trial: fewer rows, epochs, seeds and units
 
 
 def plan_of(depth: int, initializer: str, arms: dict[str, dict[str, Any]], epochs: int, watched: int = 0) -> ManyRuns:
@@ -66,7 +66,7 @@ def plan_of(depth: int, initializer: str, arms: dict[str, dict[str, Any]], epoch
         "finetune": {
             "epochs": -(-epochs // SHRINK), "batch_size": 20, "momentum": 0.0, "learning_rate": LEARNING_RATE
         },
-        "arms": arms, "checkpoints": 40, "watched": watched,
+        "arms": arms, "checkpoints": 40 if watched else 15, "watched": watched,
     })  # fmt: skip
 
 
@@ -139,6 +139,7 @@ def tune(runs: Path) -> None:
 def measure(runs: Path, part: str) -> None:
     """Make all runs of a part, and write down what they came to."""
     began = time.perf_counter()
+    out = OUT if SHRINK == 1 else runs / "results"
     names = [name for name in plans() if name.startswith(part)]
     shared_out(
         runs, [(name, list(range(-(-SEEDS[name.split("-")[0]] // SHRINK) + (SHRINK > 1) * 2))) for name in names]
@@ -147,28 +148,28 @@ def measure(runs: Path, part: str) -> None:
     print(f"{part}: {minutes:.1f} minutes, what was there already not counted")
     if part == "trajectories":
         found = read_runs(runs / "trajectories")
-        keep("trajectories", trajectory_results(found))
-        keep("equal-loss", equal_loss_results(found))
+        keep(out, "trajectories", trajectory_results(found))
+        keep(out, "equal-loss", equal_loss_results(found))
     else:
         read = {name: read_runs(runs / name) for name in names}
-        keep("depth", {"initializers": [
+        keep(out, "depth", {"initializers": [
             {"initializer": initializer,
              **depth_results({depth: of(read[f"depth-{initializer}-{depth}"], BOTH) for depth in DEPTHS})}
             for initializer in INITIALIZERS
         ]})  # fmt: skip
-        keep("layers", {"initializers": [
+        keep(out, "layers", {"initializers": [
             {"initializer": initializer, **layer_results(read[f"depth-{initializer}-{LAYERS}"], list(PARTS))}
             for initializer in INITIALIZERS
         ]})  # fmt: skip
-    print(write_page(OUT, runs / "report.html"))
+    print(write_page(out, runs / "report.html"))
 
 
 def of(runs: list[Run], arms: dict[str, Any]) -> list[Run]:
     return [run for run in runs if run.arm in arms]
 
 
-def keep(name: str, found: dict[str, Any]) -> None:
-    write_json(OUT / f"{name}.json", {"layerwise": version("layerwise"), **found})
+def keep(out: Path, name: str, found: dict[str, Any]) -> None:
+    write_json(out / f"{name}.json", {"layerwise": version("layerwise"), **found})
     print(found.get("sentence", name))
 
 

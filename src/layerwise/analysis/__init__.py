@@ -11,11 +11,12 @@ from __future__ import annotations
 from .embedding import embed
 from .equal_loss import EqualLoss, LossCurve, at_training_loss, equal_loss
 from .intervals import Interval, mean_interval
-from .many_runs import ManyRuns, Run, Start, many_runs, read_runs
+from .many_runs import ManyRuns, Start, many_runs
 from .partial import partly_pretrained
 from .recording import Recording, function_points, record, spaced
 from .regions import Regions, regions
 from .results import depth_results, equal_loss_results, layer_results, trajectory_results, write_page
+from .run import Run, read_runs
 from .spread import Spread, SpreadTest, equal_spreads, spread
 
 __all__ = [

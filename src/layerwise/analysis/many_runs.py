@@ -7,7 +7,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
-from zipfile import BadZipFile
 
 import numpy as np
 from pydantic import Field
@@ -30,9 +29,9 @@ from ..settings import Count, Positive, Table
 from ..training.device import matmul_route, processor
 from ..training.loop import Callback, Surroundings
 from ..write import write_arrays
-from .equal_loss import LossCurve
 from .partial import partly_pretrained
 from .recording import record, spaced
+from .run import Run, read_run
 
 RECORDS = 1000  # history records of a fine-tuning, at most: checkpoints are taken at some of them
 
@@ -70,41 +69,6 @@ class ManyRuns(Table):
     arms: dict[str, Start] = Field({"pretrained": Start(), "random": Start(layers=())}, min_length=1)
     checkpoints: Count = 40
     watched: int = Field(1000, ge=0)
-
-
-@dataclass(frozen=True)
-class Run:
-    """One run: an arm of a seed, at its checkpoints.
-
-    Attributes
-    ----------
-    arm : str
-        Its name.
-    seed : int
-        Its number.
-    updates, epochs : array, shape (T,)
-        Where the checkpoints are.
-    training_loss, test_loss : array, shape (T,)
-        Mean cross-entropy of all labelled rows and of all test rows.
-    test_error : array, shape (T,)
-        In percent.
-    outputs : array, shape (T, watched, classes)
-        Probabilities of the watched test rows.
-    """
-
-    arm: str
-    seed: int
-    updates: np.ndarray
-    epochs: np.ndarray
-    training_loss: np.ndarray
-    test_loss: np.ndarray
-    test_error: np.ndarray
-    outputs: np.ndarray
-
-    @property
-    def curve(self) -> LossCurve:
-        """The test loss beside the training loss."""
-        return LossCurve(self.training_loss, self.test_loss)
 
 
 @dataclass(frozen=True)
@@ -198,20 +162,6 @@ def many_runs(
     return found
 
 
-def read_runs(run_dir: str | Path) -> list[Run]:
-    """Read the finished runs of a run folder, by seed, then by name of the arm.
-
-    Raises
-    ------
-    RunError
-        When there are none, or a file is damaged.
-    """
-    files = sorted(Path(run_dir).glob("seed-*/*.npz"))
-    if not files:
-        raise RunError(f"there are no finished runs in {run_dir}", "give the folder that many_runs wrote to")
-    return [_read(file) for file in files]
-
-
 def _run_seed(
     seed: int,
     rows: _Rows,
@@ -234,7 +184,7 @@ def _run_seed(
             start = plan.arms[arm]
             network = partly_pretrained(initial, pretrained, start.layers)
             write_arrays(files[arm], _fine_tuned(arm, network, rows, plan, around))
-    return [_read(files[arm]) for arm in plan.arms]
+    return [read_run(files[arm]) for arm in plan.arms]
 
 
 def _fine_tuned(
@@ -306,12 +256,3 @@ def _check(plan: ManyRuns, rows: _Rows, classes: int, random_state: int) -> None
                 "many runs are trained whole: head_first and early_stopping are not for them", "leave it out"
             )
         check_finetuning(network, rows.inputs, rows.codes, finetune, None)
-
-
-def _read(file: Path) -> Run:
-    try:
-        with np.load(file) as arrays:
-            found = {name: arrays[name] for name in arrays.files}
-        return Run(arm=file.stem, seed=int(file.parent.name.removeprefix("seed-")), **found)
-    except (OSError, ValueError, TypeError, BadZipFile) as error:
-        raise RunError(f"{file} cannot be read: {error}", "delete this file, and resume the run") from error

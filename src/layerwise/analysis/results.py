@@ -14,9 +14,9 @@ from ..errors import DataError
 from .embedding import embed
 from .equal_loss import equal_loss
 from .intervals import mean_interval
-from .many_runs import Run
 from .recording import function_points
 from .regions import Regions, regions
+from .run import Run
 from .spread import SpreadTest, equal_spreads, spread
 
 ARMS = ("pretrained", "random")
