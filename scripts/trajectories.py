@@ -1,6 +1,6 @@
 """Why pre-training works: the experiments of Erhan et al. (2010) on small networks.
 
-    python scripts/trajectories.py tune RUNS       each arm's learning rate, on training rows held out for that
+    python scripts/trajectories.py tune RUNS       choose each arm's learning rate on training rows held out for that
     python scripts/trajectories.py measure RUNS    everything; or one part: trajectories, depth
     python scripts/trajectories.py page            write the pictures and the tables from what was measured
 
@@ -11,6 +11,7 @@ needs matplotlib (the extra ``docs``).
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -43,7 +44,8 @@ VALIDATION = slice(50_000, 60_000)  # rows of the training set that the learning
 RATES, TUNING_SEED = (0.3, 1.0, 3.0), 1000  # a seed that nothing is measured with
 SEEDS = {"trajectories": 20, "depth": 10}
 EPOCHS = {"trajectories": 60, "depth": 30}
-# What `tune` chose, the same for every arm, depth and initialiser but for those that no rate trains.
+# Of the trajectories, the same for both arms, because it shapes them; in the depth experiment each arm has the rate
+# that `tune` chose for it (docs/results/trajectories/tuning.json).
 LEARNING_RATE = 1.0
 # Which layers start from pre-trained weights, in the network of LAYERS hidden layers.
 LAYERS = 3
@@ -75,21 +77,34 @@ def plans() -> dict[str, ManyRuns]:
     found = {"trajectories": plan_of(2, "glorot", BOTH, EPOCHS["trajectories"], watched=1000)}
     for initializer in INITIALIZERS:
         for depth in DEPTHS:
-            arms = PARTS if depth == LAYERS else BOTH
+            rates = chosen_rates(f"{initializer}-{depth}")
+            arms = {arm: {**start, "learning_rate": rates.get(arm)} for arm, start in arms_at(depth).items()}
             found[f"depth-{initializer}-{depth}"] = plan_of(depth, initializer, arms, EPOCHS["depth"])
     return found
 
 
 def tuning_plans() -> dict[str, ManyRuns]:
-    """Return the plans of the search: every arm with every rate, at three depths."""
-    arms = {
-        f"{arm} {rate:g}": {**BOTH[arm], "learning_rate": rate} for arm in BOTH for rate in RATES
-    }  # fmt: skip
-    return {
-        f"tune-{initializer}-{depth}": plan_of(depth, initializer, arms, EPOCHS["depth"])
-        for initializer in INITIALIZERS
-        for depth in (1, 3, 5)
-    }
+    """Return the plans of the search: every arm with every rate."""
+    found = {}
+    for initializer in INITIALIZERS:
+        for depth in DEPTHS:
+            arms = {f"{arm} {rate:g}": {**start, "learning_rate": rate}
+                    for arm, start in arms_at(depth).items() for rate in RATES}  # fmt: skip
+            found[f"tune-{initializer}-{depth}"] = plan_of(depth, initializer, arms, EPOCHS["depth"])
+    return found
+
+
+def arms_at(depth: int) -> dict[str, dict[str, Any]]:
+    return PARTS if depth == LAYERS else BOTH
+
+
+def chosen_rates(name: str) -> dict[str, float]:
+    """Return the rate of the lowest validation error for every arm, where they have been tuned."""
+    file = OUT / "tuning.json"
+    if not file.exists():
+        return {}
+    errors = json.loads(file.read_text())["validation_error"][name]
+    return {arm: min(RATES, key=lambda rate: errors[f"{arm} {rate:g}"]) for arm in arms_at(int(name[-1]))}
 
 
 def run(runs: Path, name: str, seeds: list[int]) -> None:
@@ -116,12 +131,9 @@ def shared_out(runs: Path, jobs: list[tuple[str, list[int]]]) -> None:
         subprocess.run(command, check=True, env=environment)
         print(f"{job[0]}, seeds {job[1]}: {time.perf_counter() - began:.0f} s", flush=True)
 
+    shares = [(name, seeds[k::workers]) for name, seeds in jobs for k in range(min(workers, len(seeds)))]
     with ThreadPoolExecutor(workers) as pool:
-        list(
-            pool.map(
-                start, [(name, seeds[k::workers]) for name, seeds in jobs for k in range(min(workers, len(seeds)))]
-            )
-        )
+        list(pool.map(start, shares))
 
 
 def tune(runs: Path) -> None:
@@ -132,8 +144,8 @@ def tune(runs: Path) -> None:
         for name in tuning_plans()
     }
     write_json(OUT / "tuning.json", {"layerwise": version("layerwise"), "validation_error": table})
-    for name, errors in table.items():
-        print(name, errors)
+    for name in table:
+        print(name, chosen_rates(name))
 
 
 def measure(runs: Path, part: str) -> None:

@@ -10,6 +10,8 @@ from scipy import stats
 
 from ..errors import DataError
 
+ROUNDING = 1e-14
+
 
 @dataclass(frozen=True)
 class Interval:
@@ -59,7 +61,7 @@ def mean_interval(values: ArrayLike, confidence: float = 0.95) -> Interval:
     mean = float(x.mean())
     if len(x) == 1:
         return Interval(mean, None, None)
-    if np.ptp(x) == 0:  # scipy divides by the spread
+    if np.ptp(x) <= ROUNDING * abs(mean):  # equal but for rounding: scipy would divide by it
         return Interval(mean, mean, mean, 1.0 if mean == 0 else 0.0)
     test = stats.ttest_1samp(x, 0.0)
     ends = test.confidence_interval(confidence)

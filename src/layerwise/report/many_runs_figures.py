@@ -156,7 +156,8 @@ def _beside(place: float, number: int) -> list[float]:
 
 def _log_axis(values: Iterable[float], reverse: bool = False) -> dict[str, object]:
     """Return a logarithmic axis just around some values, with its ticks at 1, 2 and 5 times powers of ten."""
-    low, high = (math.log10(end) for end in (min(values := list(values)), max(values)))
+    logs = [math.log10(value) for value in values]
+    low, high = min(logs), max(logs)
     room = 0.03 * (high - low) or 0.1
     low, high = low - room, high + room
     decades = range(math.floor(low), math.ceil(high) + 1)
