@@ -156,8 +156,8 @@ def measure(runs: Path, part: str) -> None:
     shared_out(
         runs, [(name, list(range(-(-SEEDS[name.split("-")[0]] // SHRINK) + (SHRINK > 1) * 2))) for name in names]
     )
-    minutes = (time.perf_counter() - began) / 60
-    print(f"{part}: {minutes:.1f} minutes, what was there already not counted")
+    minutes, used = (time.perf_counter() - began) / 60, sum(os.times()[2:4]) / 60
+    print(f"{part}: {minutes:.1f} minutes, {used:.1f} of one core; what was there already not counted")
     if part == "trajectories":
         found = read_runs(runs / "trajectories")
         keep(out, "trajectories", trajectory_results(found))
