@@ -76,8 +76,7 @@ def _isomap(table: np.ndarray, neighbours: int) -> np.ndarray:
     with warnings.catch_warnings():
         # parts of the graph without an edge between them are joined where they are nearest, which is what is wanted
         warnings.filterwarnings("ignore", "The number of connected components")
-        warnings.filterwarnings("ignore", category=UserWarning, message="Changing the sparsity structure")
-        warnings.filterwarnings("ignore", message="Changing the sparsity structure")
+        warnings.filterwarnings("ignore", "Changing the sparsity structure")  # scikit-learn's way of adding those edges
         return np.asarray(isomap.fit_transform(table))
 
 
