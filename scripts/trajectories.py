@@ -15,6 +15,7 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
 from importlib.metadata import version
@@ -36,7 +37,8 @@ from layerwise.analysis import (
 from layerwise.write import write_json
 
 DOCS = Path(__file__).parent.parent / "docs"
-OUT = DOCS / "results" / "trajectories"
+SHRINK = int(os.environ.get("SHRINK", "1"))  # for a trial: fewer rows, epochs, seeds and units, and results elsewhere
+OUT = DOCS / "results" / "trajectories" if SHRINK == 1 else Path(tempfile.gettempdir()) / "trajectories-trial"
 UNITS, DEPTHS = 100, (1, 2, 3, 4, 5)
 INITIALIZERS = ("glorot", "glorot-sigmoid")
 UNLABELLED, LABELLED = 10_000, 2000
@@ -55,7 +57,6 @@ PARTS: dict[str, dict[str, Any]] = {
     "layers 2, 3": {"layers": (2, 3)},
 }  # fmt: skip
 BOTH = {arm: PARTS[arm] for arm in ("pretrained", "random")}
-SHRINK = int(os.environ.get("SHRINK", "1"))  # for a trial: fewer rows, epochs, seeds and units
 
 
 def plan_of(depth: int, initializer: str, arms: dict[str, dict[str, Any]], epochs: int, watched: int = 0) -> ManyRuns:
@@ -151,7 +152,6 @@ def tune(runs: Path) -> None:
 def measure(runs: Path, part: str) -> None:
     """Make all runs of a part, and write down what they came to."""
     began = time.perf_counter()
-    out = OUT if SHRINK == 1 else runs / "results"
     names = [name for name in plans() if name.startswith(part)]
     shared_out(
         runs, [(name, list(range(-(-SEEDS[name.split("-")[0]] // SHRINK) + (SHRINK > 1) * 2))) for name in names]
@@ -160,28 +160,28 @@ def measure(runs: Path, part: str) -> None:
     print(f"{part}: {minutes:.1f} minutes, {used:.1f} of one core; what was there already not counted")
     if part == "trajectories":
         found = read_runs(runs / "trajectories")
-        keep(out, "trajectories", trajectory_results(found))
-        keep(out, "equal-loss", equal_loss_results(found))
+        keep("trajectories", trajectory_results(found))
+        keep("equal-loss", equal_loss_results(found))
     else:
         read = {name: read_runs(runs / name) for name in names}
-        keep(out, "depth", {"initializers": [
+        keep("depth", {"initializers": [
             {"initializer": initializer,
              **depth_results({depth: of(read[f"depth-{initializer}-{depth}"], BOTH) for depth in DEPTHS})}
             for initializer in INITIALIZERS
         ]})  # fmt: skip
-        keep(out, "layers", {"initializers": [
+        keep("layers", {"initializers": [
             {"initializer": initializer, **layer_results(read[f"depth-{initializer}-{LAYERS}"], list(PARTS))}
             for initializer in INITIALIZERS
         ]})  # fmt: skip
-    print(write_page(out, runs / "report.html"))
+    print(write_page(OUT, runs / "report.html"))
 
 
 def of(runs: list[Run], arms: dict[str, Any]) -> list[Run]:
     return [run for run in runs if run.arm in arms]
 
 
-def keep(out: Path, name: str, found: dict[str, Any]) -> None:
-    write_json(out / f"{name}.json", {"layerwise": version("layerwise"), **found})
+def keep(name: str, found: dict[str, Any]) -> None:
+    write_json(OUT / f"{name}.json", {"layerwise": version("layerwise"), **found})
     print(found.get("sentence", name))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import textwrap
 from pathlib import Path
 from typing import Any
 
@@ -44,23 +45,16 @@ def page() -> None:
         "axes.spines.top": False, "axes.spines.right": False, "legend.frameon": False,
     }  # fmt: skip
     found = {path.stem: json.loads(path.read_text()) for path in OUT.glob("*.json")}
-    draw_trajectories(found["trajectories"])
-    draw_distances(found["trajectories"])
-    draw_equal_loss(found["equal-loss"])
-    draw_depth(found["depth"])
-    draw_layers(found["layers"])
     document = DOCS / "trajectories.md"
     text = document.read_text()
-    for name, lines in {
-        "the regions": region_lines(found["trajectories"]),
-        "equal loss": loss_lines(found["equal-loss"]),
-        "the depths": depth_lines(found["depth"]),
-        "the layers": layer_lines(found["layers"]),
-        "the rates": rate_lines(found["tuning"]),
-    }.items():
+    for name, (draw, lines) in PARTS.items():
         begin, end = f"<!-- {name} -->", f"<!-- end of {name} -->"
         before, rest = text.split(begin)
-        text = before + begin + "\n" + "\n".join(lines) + "\n" + end + rest.split(end)[1]
+        shown = ["Not measured yet."]
+        if name in found:
+            draw(found[name])
+            shown = lines(found[name])
+        text = before + "\n".join([begin, *shown, end]) + rest.split(end)[1]
     write_text(document, text)
 
 
@@ -207,7 +201,8 @@ def region_lines(found: dict[str, Any]) -> list[str]:
         cells = [row["within"]["pretrained"], row["within"]["random"], row["between"]]
         lines.append(f"| {found['updates'][at]:,} | {' | '.join(f'{cell:.3f}' for cell in cells)} | "
                      f"{100 * row['purity']:.0f} % | {row['silhouette']:.2f} |")  # fmt: skip
-    return [*lines, "", found["sentence"]]
+    return [*picture("Trajectories of both arms in function space, Isomap and t-SNE", "trajectories"), *READING,
+            *picture("Mean distances by update", "trajectories-distances"), *lines, "", textwrap.fill(found["sentence"], 120)]  # fmt: skip
 
 
 def loss_lines(found: dict[str, Any]) -> list[str]:
@@ -217,7 +212,12 @@ def loss_lines(found: dict[str, Any]) -> list[str]:
     for number, (level, here, there, gap) in enumerate(rows):
         if number % 2 or number == 0:
             lines.append(f"| {level:.3g} | {here:.3f} | {there:.3f} | {gap['mean']:+.3f} | {ends(gap, 3)} |")
-    return [*lines, "", found["sentence"]]
+    return [
+        *picture("Test loss against training loss", "trajectories-equal-loss"),
+        *lines,
+        "",
+        textwrap.fill(found["sentence"], 120),
+    ]
 
 
 def depth_lines(found: dict[str, Any]) -> list[str]:
@@ -231,8 +231,8 @@ def depth_lines(found: dict[str, Any]) -> list[str]:
                      for spread in (row["spread"][arm] for arm in ARMS)]  # fmt: skip
             lines.append(f"| {row['depth']} | {' | '.join(cells)} | {row['equal_spreads']['p_value']:.2g} | "
                          f"{row['gain']['mean']:+.2f} ({ends(row['gain'])}) |")  # fmt: skip
-        lines += ["", study["sentence"]]
-    return lines[1:]
+        lines += ["", textwrap.fill(study["sentence"], 120)]
+    return [*picture("Test error of every seed by depth", "trajectories-depth"), DEPTH_READING, *lines]
 
 
 def layer_lines(found: dict[str, Any]) -> list[str]:
@@ -243,7 +243,7 @@ def layer_lines(found: dict[str, Any]) -> list[str]:
     for parts in zip(*(study["arms"] for study in studies), strict=True):
         cells = [f"{part['error']['mean']:.2f} | {gain_of(part)}" for part in parts]
         lines.append(f"| {PART_NAMES.get(parts[0]['name'], parts[0]['name'])} | {' | '.join(cells)} |")
-    return lines
+    return [*picture("Test error by pre-trained layers", "trajectories-layers"), *lines]
 
 
 def gain_of(part: dict[str, Any]) -> str:
@@ -265,3 +265,32 @@ def rate_lines(found: dict[str, Any]) -> list[str]:
 
 def ends(found: dict[str, float], places: int = 2) -> str:
     return f"{found['low']:.{places}f} to {found['high']:.{places}f}"
+
+
+def picture(words: str, name: str) -> list[str]:
+    return [f"![{words}](images/{name}.svg)", ""]
+
+
+def draw_trajectory_pictures(found: dict[str, Any]) -> None:
+    draw_trajectories(found)
+    draw_distances(found)
+
+
+READING = [
+    "A line is a run, light its start and dark its end. Isomap keeps distances along the lines; t-SNE keeps neighbours,",
+    "its far distances and sizes mean nothing. So the same is asked of the distances themselves: the distance of two",
+    "networks is the root mean square over the rows, between 0 and 1.41.",
+    "",
+]
+DEPTH_READING = (
+    "A dot is a seed, a bar spans the quartiles, the line joins the means. SD is the standard deviation over seeds, with\n"
+    "its chi-squared interval; p is Brown and Forsythe's, of the two arms spreading alike; the gain is paired by seed."
+)
+# Of each result file: what draws it, and what the document says of it.
+PARTS = {
+    "trajectories": (draw_trajectory_pictures, region_lines),
+    "equal-loss": (draw_equal_loss, loss_lines),
+    "depth": (draw_depth, depth_lines),
+    "layers": (draw_layers, layer_lines),
+    "tuning": (lambda found: None, rate_lines),
+}
