@@ -87,6 +87,10 @@ DEFAULTS: dict[str, dict[str, Any]] = {
 }  # fmt: skip
 
 
+ROOMS = ["analysis"]  # reached as lw.analysis
+IN_ROOMS = [(room, name) for room in ROOMS for name in sorted(getattr(lw, room).__all__)]
+
+
 def parameters(name: str) -> dict[str, inspect.Parameter]:
     found = inspect.signature(getattr(lw, name)).parameters
     return {key: value for key, value in found.items() if key != "self"}
@@ -110,6 +114,12 @@ def test_each_has_a_docstring_of_its_own_with_an_example(name: str) -> None:
     if name not in WITHOUT_EXAMPLE:
         _, section, example = (inspect.getdoc(value) or "").partition("Examples\n--------\n")
         assert section and ">>>" in example
+
+
+@pytest.mark.parametrize(("room", "name"), IN_ROOMS, ids=[f"{room}.{name}" for room, name in IN_ROOMS])
+def test_what_a_room_exports_is_there_with_a_docstring_of_its_own(room: str, name: str) -> None:
+    value = getattr(getattr(lw, room), name)
+    assert len((value.__doc__ or "").splitlines()[0]) > 10 and not value.__doc__.startswith(f"{name}(")
 
 
 @pytest.mark.parametrize("name", sorted(CONTRACT))

@@ -5,7 +5,7 @@
 >>> network = nn.Sequential(nn.Linear(64, 32), nn.Sigmoid(), nn.Linear(32, 10))
 
 `pretrain` trains the network's layers one after the other on rows without labels, `finetune` then trains all of it on
-the rows that have one, and `compare` measures whether the first was worth it.
+the rows that have one, and `compare` measures whether the first was worth it. Why it is, `layerwise.analysis` asks.
 
 Names are imported when they are first used: importing torch takes seconds, and ``layerwise --help`` needs none of it.
 """
@@ -124,9 +124,12 @@ _HOMES = {
     "sampling.sample": ("Samples", "sample"),
     "stack": ("Stack",),
 }
+_ROOMS = ("analysis",)  # reached as lw.analysis
 
 
 def __getattr__(name: str) -> Any:
+    if name in _ROOMS:
+        return import_module(f".{name}", __name__)
     for home, names in _HOMES.items():
         if name in names:
             return getattr(import_module(f".{home}", __name__), name)

@@ -15,10 +15,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from many_runs_files import FILES
 from websockets.sync.client import ClientConnection, connect
 
 from layerwise.report import read_summary, write_report
+from layerwise.report.many_runs import write_many_runs
 from layerwise.report.sections import sections
+from layerwise.write import write_json
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 PATIENCE = 20.0  # seconds for any one answer, on a busy machine
@@ -227,6 +230,14 @@ def test_foreign_text_runs_nothing(page: Page, make_run: Callable[..., Path], tm
     page.open(write_report(folder))
     check_drawn(page, expected_plots(folder))
     assert page.evaluate("typeof window.owned") == "undefined"
+    check_quiet(page)
+
+
+def test_the_page_of_many_runs_is_drawn_quietly(page: Page, tmp_path: Path) -> None:
+    for name, value in FILES.items():
+        write_json(tmp_path / f"{name}.json", value)
+    page.open(write_many_runs(tmp_path))
+    check_drawn(page, ["isomap", "tsne", "distances", "equal-loss", "loss-differences", "depth-0", "layers-0"])
     check_quiet(page)
 
 

@@ -1,1 +1,131 @@
-"""What a network does and what training did to it: measured, and told as data that the report draws."""
+"""What a network does, and why pre-training works: measured, and told as data that the report draws.
+
+* What many runs of both arms say (Erhan et al. 2010, Why does unsupervised pre-training help deep learning?):
+  `many_runs` fine-tunes one network from pre-trained and from random weights, seed by seed. From it: trajectories in
+  function space (`embed`, `regions`), the spread over seeds (`spread`), the test loss at equal training loss
+  (`equal_loss`), and which layers it matters to pre-train (`partly_pretrained`).
+* What is computed: the graph of a network's operations (`draw_graph`), and whether its gradients are right
+  (`check_gradients`).
+
+None of it changes a network or draws from a global generator. Names are imported when they are first used.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .embedding import embed
+    from .function_space import Regions, regions
+    from .gradient_check import GradientCheck, check_gradients
+    from .graph import Graph, graph_of
+    from .intervals import Interval, mean_interval
+    from .matched_loss import EqualLoss, LossCurve, at_training_loss, equal_loss
+    from .partial import partly_pretrained
+    from .picture import draw_graph
+    from .recording import Recording, function_points, record, spaced
+    from .repeated_runs import ManyRuns, Start, many_runs
+    from .results import depth_results, equal_loss_results, layer_results, trajectory_results, write_page
+    from .run import Run, read_runs
+    from .spread_over_seeds import Spread, SpreadTest, equal_spreads, spread
+
+_HOMES = {
+    "embedding": ("embed",),
+    "function_space": (
+        "Regions",
+        "regions",
+    ),
+    "gradient_check": (
+        "GradientCheck",
+        "check_gradients",
+    ),
+    "graph": (
+        "Graph",
+        "graph_of",
+    ),
+    "intervals": (
+        "Interval",
+        "mean_interval",
+    ),
+    "matched_loss": (
+        "EqualLoss",
+        "LossCurve",
+        "at_training_loss",
+        "equal_loss",
+    ),
+    "partial": ("partly_pretrained",),
+    "picture": ("draw_graph",),
+    "recording": (
+        "Recording",
+        "function_points",
+        "record",
+        "spaced",
+    ),
+    "repeated_runs": (
+        "ManyRuns",
+        "Start",
+        "many_runs",
+    ),
+    "results": (
+        "depth_results",
+        "equal_loss_results",
+        "layer_results",
+        "trajectory_results",
+        "write_page",
+    ),
+    "run": (
+        "Run",
+        "read_runs",
+    ),
+    "spread_over_seeds": (
+        "Spread",
+        "SpreadTest",
+        "equal_spreads",
+        "spread",
+    ),
+}
+__all__ = [
+    "EqualLoss",
+    "GradientCheck",
+    "Graph",
+    "Interval",
+    "LossCurve",
+    "ManyRuns",
+    "Recording",
+    "Regions",
+    "Run",
+    "Spread",
+    "SpreadTest",
+    "Start",
+    "at_training_loss",
+    "check_gradients",
+    "depth_results",
+    "draw_graph",
+    "embed",
+    "equal_loss",
+    "equal_loss_results",
+    "equal_spreads",
+    "function_points",
+    "graph_of",
+    "layer_results",
+    "many_runs",
+    "mean_interval",
+    "partly_pretrained",
+    "read_runs",
+    "record",
+    "regions",
+    "spaced",
+    "spread",
+    "trajectory_results",
+    "write_page",
+]
+
+
+def __getattr__(name: str) -> Any:
+    for home, names in _HOMES.items():
+        if name in names:
+            return getattr(import_module(f".{home}", __name__), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 import plotly.graph_objects as go
@@ -11,7 +12,7 @@ from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
 from ..write import write_text
-from .sections import key_numbers, sections
+from .sections import Section, key_numbers, sections
 from .summary import Summary, read_summary
 from .tables import environment as environment_table
 from .words import count
@@ -46,6 +47,39 @@ def write_report(run_dir: str | Path) -> Path:
 
 def render(summary: Summary) -> str:
     """Return the page as text."""
+    parts = sections(summary)
+    return fill(
+        "page.html.j2",
+        parts,
+        summary=summary,
+        results=summary.results,
+        headline=summary.headline,
+        banner=BANNER[summary.results.verdict],
+        numbers=key_numbers(summary),
+        environment_table=environment_table(summary),
+        count=count,
+    )
+
+
+def render_plain(title: str, facts: str, parts: Sequence[Section], version: str, pairs: Collection[str] = ()) -> str:
+    """Return a page of sections alone, without a verdict, as text.
+
+    Parameters
+    ----------
+    title, facts : str
+        The heading and the line under it.
+    parts : sequence of Section
+        In their order.
+    version : str
+        Of the package that measured what is shown.
+    pairs : collection of str
+        Keys of the sections whose plots stand side by side where there is room.
+    """
+    return fill("plain.html.j2", parts, title=title, facts=facts, version=version, pairs=tuple(pairs))
+
+
+def fill(template: str, parts: Sequence[Section], **values: object) -> str:
+    """Fill a page's template with sections, their figures, the style and the scripts."""
     environment = Environment(
         loader=PackageLoader("layerwise.report", "."),
         autoescape=True,
@@ -55,19 +89,10 @@ def render(summary: Summary) -> str:
     )
     source = environment.loader
     assert source is not None
-    parts = sections(summary)
-    drawn = [plot for section in parts for plot in section.plots]
-    return environment.get_template("page.html.j2").render(
-        summary=summary,
-        results=summary.results,
-        headline=summary.headline,
-        banner=BANNER[summary.results.verdict],
-        numbers=key_numbers(summary),
+    return environment.get_template(template).render(
+        **values,
         sections=parts,
-        environment_table=environment_table(summary),
-        figures={plot.key: script_json(plot.figure) for plot in drawn},
-        count=count,
-        script_json=script_json,
+        figures={plot.key: script_json(plot.figure) for section in parts for plot in section.plots},
         style=Markup(source.get_source(environment, "style.css")[0]),
         script=Markup(source.get_source(environment, "page.js")[0]),
         plotly=Markup(get_plotlyjs()),
