@@ -201,8 +201,10 @@ def region_lines(found: dict[str, Any]) -> list[str]:
         cells = [row["within"]["pretrained"], row["within"]["random"], row["between"]]
         lines.append(f"| {found['updates'][at]:,} | {' | '.join(f'{cell:.3f}' for cell in cells)} | "
                      f"{100 * row['purity']:.0f} % | {row['silhouette']:.2f} |")  # fmt: skip
-    return [*picture("Trajectories of both arms in function space, Isomap and t-SNE", "trajectories"), *READING,
-            *picture("Mean distances by update", "trajectories-distances"), *lines, "", textwrap.fill(found["sentence"], 120)]  # fmt: skip
+    return [
+        *picture("Trajectories of both arms in function space, Isomap and t-SNE", "trajectories"), *READING,
+        *picture("Mean distances by update", "trajectories-distances"), *lines, "", wrapped(found["sentence"]),
+    ]  # fmt: skip
 
 
 def loss_lines(found: dict[str, Any]) -> list[str]:
@@ -216,7 +218,7 @@ def loss_lines(found: dict[str, Any]) -> list[str]:
         *picture("Test loss against training loss", "trajectories-equal-loss"),
         *lines,
         "",
-        textwrap.fill(found["sentence"], 120),
+        wrapped(found["sentence"]),
     ]
 
 
@@ -231,8 +233,8 @@ def depth_lines(found: dict[str, Any]) -> list[str]:
                      for spread in (row["spread"][arm] for arm in ARMS)]  # fmt: skip
             lines.append(f"| {row['depth']} | {' | '.join(cells)} | {row['equal_spreads']['p_value']:.2g} | "
                          f"{row['gain']['mean']:+.2f} ({ends(row['gain'])}) |")  # fmt: skip
-        lines += ["", textwrap.fill(study["sentence"], 120)]
-    return [*picture("Test error of every seed by depth", "trajectories-depth"), DEPTH_READING, *lines]
+        lines += ["", wrapped(study["sentence"])]
+    return [*picture("Test error of every seed by depth", "trajectories-depth"), *DEPTH_READING, *lines]
 
 
 def layer_lines(found: dict[str, Any]) -> list[str]:
@@ -267,6 +269,10 @@ def ends(found: dict[str, float], places: int = 2) -> str:
     return f"{found['low']:.{places}f} to {found['high']:.{places}f}"
 
 
+def wrapped(sentence: str) -> str:
+    return textwrap.fill(sentence, 120)
+
+
 def picture(words: str, name: str) -> list[str]:
     return [f"![{words}](images/{name}.svg)", ""]
 
@@ -277,15 +283,16 @@ def draw_trajectory_pictures(found: dict[str, Any]) -> None:
 
 
 READING = [
-    "A line is a run, light its start and dark its end. Isomap keeps distances along the lines; t-SNE keeps neighbours,",
-    "its far distances and sizes mean nothing. So the same is asked of the distances themselves: the distance of two",
-    "networks is the root mean square over the rows, between 0 and 1.41.",
+    "A line is a run, light its start and dark its end. Isomap keeps distances along the lines; t-SNE keeps",
+    "neighbours, its far distances and sizes mean nothing. So the same is asked of the distances themselves: the",
+    "distance of two networks is the root mean square over the rows, between 0 and 1.41.",
     "",
 ]
-DEPTH_READING = (
-    "A dot is a seed, a bar spans the quartiles, the line joins the means. SD is the standard deviation over seeds, with\n"
-    "its chi-squared interval; p is Brown and Forsythe's, of the two arms spreading alike; the gain is paired by seed."
-)
+DEPTH_READING = [
+    "A dot is a seed, a bar spans the quartiles, the line joins the means. SD is the standard deviation over seeds,",
+    "with its chi-squared interval; p is Brown and Forsythe's, of the two arms spreading alike; the gain is paired by",
+    "seed.",
+]
 # Of each result file: what draws it, and what the document says of it.
 PARTS = {
     "trajectories": (draw_trajectory_pictures, region_lines),
