@@ -11,8 +11,8 @@ from pydantic import ValidationError
 from ..errors import RunError
 from ..write import write_text
 from . import many_runs_figures as figures
+from .many_runs_results import Depths, EqualLoss, Layers, Spread, Trajectories
 from .page import render_plain
-from .repeated_runs_results import Depths, EqualLoss, Layers, Spread, Trajectories
 from .results import Record
 from .sections import Plot, Section
 from .tables import Table

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 import numpy as np
 import plotly.graph_objects as go
 
-from .repeated_runs_results import Depths, DepthStudy, EqualLoss, Layers, LayerStudy, Trajectories
+from .many_runs_results import Depths, DepthStudy, EqualLoss, Layers, LayerStudy, Trajectories
 from .summary import ARMS, Arm
 from .theme import COLOUR, INK, SOFT, SYMBOL, arm_line, arm_marker, new_figure
 from .words import plot_text
