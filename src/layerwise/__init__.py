@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from .comparison.compare import Comparison, compare
     from .data.mnist import load_mnist
     from .data.source import open_source
+    from .density.anomaly import AnomalyDetector
+    from .density.projection import project
+    from .density.score import score
     from .errors import LayerwiseError
     from .finetuning import FinetuneResult, finetune
     from .nn.corruption import GaussianNoise, Masking, SaltAndPepper
@@ -43,6 +46,7 @@ __version__ = version("layerwise")
 __all__ = [
     "LISTA",
     "RBM",
+    "AnomalyDetector",
     "Autoencoder",
     "Comparison",
     "Contraction",
@@ -77,11 +81,16 @@ __all__ = [
     "load_mnist",
     "open_source",
     "pretrain",
+    "project",
+    "score",
 ]
 _HOMES = {
     "comparison.compare": ("Comparison", "compare"),
     "data.mnist": ("load_mnist",),
     "data.source": ("open_source",),
+    "density.anomaly": ("AnomalyDetector",),
+    "density.projection": ("project",),
+    "density.score": ("score",),
     "errors": ("LayerwiseError",),
     "finetuning": ("FinetuneResult", "finetune"),
     "nn.corruption": (
