@@ -120,7 +120,7 @@ class Energy:
     Parameters
     ----------
     layer : int
-        An RBM, or a tied denoising auto-encoder with Gaussian noise. Above the first it is the energy of the code below.
+        An RBM, or a tied denoising auto-encoder with Gaussian noise; above the first its energy is of the code below.
 
     Examples
     --------

@@ -115,4 +115,5 @@ def _projected(stack: Stack, block: Tensor, repeats: int, depth: int) -> Project
 
 
 def _lengths(rows: Tensor) -> Tensor:
-    return torch.linalg.vector_norm(rows.flatten(1), dim=1)
+    lengths: Tensor = torch.linalg.vector_norm(rows.flatten(1), dim=1)
+    return lengths
