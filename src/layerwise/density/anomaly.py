@@ -28,8 +28,9 @@ class AnomalyDetector(BaseEstimator):  # type: ignore[misc]
     .. math:: p(x) = \frac{1 + \#\{i : A(x_i) \ge A(x)\}}{n + 1}
 
     If x and the calibration rows are exchangeable (independent draws of one distribution, for example),
-    :math:`P(p(x) \le \alpha) \le \alpha` for every :math:`\alpha`, whatever stack, measure and distribution. That is over draws of the calibration rows too: for one set of them the rate is random around it, with a standard
-    deviation of about :math:`\sqrt{\alpha (1 - \alpha) / n}`. How many anomalies are found is not promised.
+    :math:`P(p(x) \le \alpha) \le \alpha` for every :math:`\alpha`, whatever stack, measure and distribution. That is
+    over draws of the calibration rows too: for one set of them the rate is random around it, with a standard deviation
+    of about :math:`\sqrt{\alpha (1 - \alpha) / n}`. How many of the anomalies are found is not promised.
 
     Parameters
     ----------

@@ -14,6 +14,7 @@ import torch
 from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 from sklearn.covariance import LedoitWolf
+from sklearn.decomposition import PCA
 from sklearn.neighbors import NearestNeighbors
 from torch import Generator, Tensor
 
@@ -25,8 +26,6 @@ from .energy import energy_model, free_energy
 VALUE = ConfigDict(extra="forbid")
 Count = Annotated[int, Field(ge=1)]
 Depth = Annotated[int, Field(ge=1)] | None
-# Of a row that is 0 throughout: an error relative to nothing is large, not undefined.
-LEAST_SQUARE = 1e-12
 
 
 class Nonconformity(Protocol):
@@ -44,25 +43,23 @@ class Nonconformity(Protocol):
 
 @dataclass(frozen=True, config=VALUE)
 class ReconstructionError:
-    r"""The error of reconstructing a row: :math:`\lVert x - r(x) \rVert^2`, or that over :math:`\lVert x \rVert^2`.
+    r"""The squared error of reconstructing a row, :math:`\lVert x - r(x) \rVert^2`.
+
+    It grows with the row: where rows differ in size for no reason of theirs, scale them to one length first.
 
     Parameters
     ----------
     depth : int or None
         Layers to encode through and decode from; None: all.
-    relative : bool
-        Whether to divide by the row's own size, so that rows with little in them are not normal for that alone.
 
     Examples
     --------
-    >>> ReconstructionError(depth=1).relative
-    True
+    >>> ReconstructionError(1).depth
+    1
     """
 
     needs_reference: ClassVar[bool] = False
     depth: Depth = None
-    _: KW_ONLY
-    relative: bool = True
     kind: Literal["reconstruction"] = "reconstruction"
 
     def fit(self, stack: Stack, reference: Tensor | None) -> None:
@@ -70,12 +67,12 @@ class ReconstructionError:
 
     def measure(self, stack: Stack, fitted: None, rows: Tensor, generator: Generator) -> Tensor:
         """Return the error of each row."""
-        return _error(rows, stack.reconstruct(rows, self.depth), self.relative)
+        return _error(rows, stack.reconstruct(rows, self.depth))
 
 
 @dataclass(frozen=True, config=VALUE)
 class DenoisingError:
-    r"""The error of undoing noise: the mean of :math:`\lVert x - r(\tilde x) \rVert^2` over draws of :math:`\tilde x`.
+    r"""The squared error of undoing noise, :math:`\lVert x - r(\tilde x) \rVert^2`, averaged over draws of the noise.
 
     Noise keeps the reconstruction from copying what it never saw. It differs from row to row, and is the same again
     for the same rows in the same order.
@@ -86,7 +83,7 @@ class DenoisingError:
         `Masking`, `GaussianNoise` or `SaltAndPepper`, on the input; more than was trained with may tell more.
     draws : int
         The mean is over so many.
-    depth, relative
+    depth : int or None
         As in `ReconstructionError`.
 
     Examples
@@ -100,7 +97,6 @@ class DenoisingError:
     _: KW_ONLY
     draws: Count = 4
     depth: Depth = None
-    relative: bool = True
     kind: Literal["denoising"] = "denoising"
 
     def fit(self, stack: Stack, reference: Tensor | None) -> None:
@@ -109,8 +105,7 @@ class DenoisingError:
     def measure(self, stack: Stack, fitted: None, rows: Tensor, generator: Generator) -> Tensor:
         """Return the mean error of each row over the draws of noise."""
         noisy = (self.corruption(rows, generator) for _ in range(self.draws))
-        errors = [_error(rows, stack.reconstruct(some, self.depth), self.relative) for some in noisy]
-        return torch.stack(errors).mean(0)
+        return torch.stack([_error(rows, stack.reconstruct(some, self.depth)) for some in noisy]).mean(0)
 
 
 @dataclass(frozen=True, config=VALUE)
@@ -189,6 +184,9 @@ class NeighbourDistance:
         How many.
     depth : int or None
         Of the codes; None: all layers.
+    components : int or None
+        Distances are between the codes' first principal components, each scaled to variance 1 over the reference rows;
+        None: between the codes as they are. Fewer are taken of codes that have fewer, or of fewer reference rows.
 
     References
     ----------
@@ -196,25 +194,32 @@ class NeighbourDistance:
 
     Examples
     --------
-    >>> NeighbourDistance(depth=1).neighbours
-    5
+    >>> NeighbourDistance(depth=1).components
+    20
     """
 
     needs_reference: ClassVar[bool] = True
     neighbours: Count = 5
     _: KW_ONLY
     depth: Depth = None
+    components: Count | None = 20
     kind: Literal["neighbours"] = "neighbours"
 
     def fit(self, stack: Stack, reference: Tensor | None) -> Any:
-        """Return an index of the reference rows' codes."""
+        """Return the components of the reference rows' codes, and an index of the codes in them."""
         assert reference is not None
-        index = NearestNeighbors(n_neighbors=self.neighbours, algorithm="brute")
-        return index.fit(_codes(stack, reference, self.depth))
+        codes = _codes(stack, reference, self.depth)
+        components = None
+        if self.components is not None:
+            components = PCA(min(self.components, *codes.shape), whiten=True, svd_solver="covariance_eigh").fit(codes)
+            codes = components.transform(codes)
+        return components, NearestNeighbors(n_neighbors=self.neighbours, algorithm="brute").fit(codes)
 
     def measure(self, stack: Stack, fitted: Any, rows: Tensor, generator: Generator) -> Tensor:
         """Return the mean distance of each row."""
-        distances, _ = fitted.kneighbors(_codes(stack, rows, self.depth))
+        components, index = fitted
+        codes = _codes(stack, rows, self.depth)
+        distances, _ = index.kneighbors(codes if components is None else components.transform(codes))
         return torch.from_numpy(distances.mean(1))
 
 
@@ -223,11 +228,9 @@ AnyNonconformity = Annotated[
 ]
 
 
-def _error(rows: Tensor, reconstruction: Tensor, relative: bool) -> Tensor:
-    """Return the squared error of each row's reconstruction, or that over the row's squared length."""
-    rows = rows.flatten(1).to(reconstruction)
-    error = (rows - reconstruction.flatten(1)).square().sum(1)
-    return error / rows.square().sum(1).clamp(min=LEAST_SQUARE) if relative else error
+def _error(rows: Tensor, reconstruction: Tensor) -> Tensor:
+    """Return the squared error of each row's reconstruction."""
+    return (rows.flatten(1).to(reconstruction) - reconstruction.flatten(1)).square().sum(1)
 
 
 def _codes(stack: Stack, rows: Tensor, depth: int | None) -> np.ndarray:
