@@ -11,7 +11,13 @@ import torch
 
 DOCS = Path(__file__).parent.parent / "docs"
 PAGES = sorted(page for page in DOCS.rglob("*.md") if "```python" in page.read_text(encoding="utf-8"))
-WITH_PYTHON = {"networks.md", "pretraining.md", "training.md", *(p.name for p in (DOCS / "objectives").glob("*.md"))}
+WITH_PYTHON = {
+    "density.md",
+    "networks.md",
+    "pretraining.md",
+    "training.md",
+    *(p.name for p in (DOCS / "objectives").glob("*.md")),
+}
 
 
 def blocks(text: str) -> Iterator[str]:

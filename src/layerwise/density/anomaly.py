@@ -19,6 +19,19 @@ from .nonconformity import AnyNonconformity, Nonconformity
 BY_NAME: dict[str, type[Nonconformity]] = {kind.kind: kind for kind in get_args(get_args(AnyNonconformity)[0])}
 
 
+def conformal(scores: np.ndarray, calibration: np.ndarray) -> np.ndarray:
+    """Return the p-value of each score, higher being more normal, from the ascending scores of n calibration rows.
+
+    Examples
+    --------
+    >>> conformal(np.array([-1.0, 2.5, 9.0]), np.array([1.0, 2.0, 3.0])).tolist()
+    [0.25, 0.75, 1.0]
+    """
+    as_strange = np.searchsorted(calibration, scores, side="right")
+    p_values: np.ndarray = (1 + as_strange) / (1 + len(calibration))
+    return p_values
+
+
 class AnomalyDetector(BaseEstimator):  # type: ignore[misc]
     r"""Say how strange rows are to a stack, calibrated on rows that it was not trained on.
 
@@ -123,10 +136,7 @@ class AnomalyDetector(BaseEstimator):  # type: ignore[misc]
 
     def p_values(self, X: Any) -> np.ndarray:
         """Return the share of usual rows at least as strange, (1 + those in the calibration) / (n + 1): (rows,)."""
-        scores = self.score_samples(X)
-        as_strange = np.searchsorted(self.calibration_, scores, side="right")
-        p_values: np.ndarray = (1 + as_strange) / (1 + len(self.calibration_))
-        return p_values
+        return conformal(self.score_samples(X), self.calibration_)
 
     def predict(self, X: Any, *, false_alarm: float = 0.05) -> np.ndarray:
         """Return -1 for rows that are anomalies, 1 for the others: those with a p-value at or below ``false_alarm``.
