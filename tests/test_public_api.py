@@ -11,12 +11,14 @@ import pytest
 import layerwise as lw
 
 NAMES = {
-    "Autoencoder", "Comparison", "Contraction", "ContractiveAutoencoder", "Convolution", "DenoisingAutoencoder",
+    "AnomalyDetector", "Autoencoder", "Comparison", "Contraction", "ContractiveAutoencoder", "Convolution",
+    "DenoisingAutoencoder",
     "KLSparsity", "L1Sparsity", "LISTA", "PredictiveSparseDecomposition", "RBM", "RankingLayer", "RankingLoss",
     "SparseAutoencoder", "SupervisedLayer", "EarlyStopping", "Exponential", "FinetuneResult",
     "GaussianNoise", "Inverse", "InverseTime", "LayerwiseError", "Linear", "Masking", "OnValidation",
     "PretrainResult", "SaltAndPepper", "Stack", "Staged", "Step", "__version__", "check_gradients",
     "compare", "draw_graph", "finetune", "load_mnist", "open_source", "pretrain", "Samples", "interpolate", "sample",
+    "project", "score",
 }  # fmt: skip
 WITHOUT_EXAMPLE = {"Comparison", "FinetuneResult", "PretrainResult"}  # made by functions that show one
 # Positional arguments, then those by name, in order. What a later issue adds goes between them.

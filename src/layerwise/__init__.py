@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from .comparison.compare import Comparison, compare
     from .data.mnist import load_mnist
     from .data.source import open_source
+    from .density.anomaly import AnomalyDetector
+    from .density.projection import project
+    from .density.score import score
     from .errors import LayerwiseError
     from .finetuning import FinetuneResult, finetune
     from .nn.corruption import GaussianNoise, Masking, SaltAndPepper
@@ -47,6 +50,7 @@ __version__ = version("layerwise")
 __all__ = [
     "LISTA",
     "RBM",
+    "AnomalyDetector",
     "Autoencoder",
     "Comparison",
     "Contraction",
@@ -85,7 +89,9 @@ __all__ = [
     "load_mnist",
     "open_source",
     "pretrain",
+    "project",
     "sample",
+    "score",
 ]
 _HOMES = {
     "analysis.gradient_check": ("check_gradients",),
@@ -93,6 +99,9 @@ _HOMES = {
     "comparison.compare": ("Comparison", "compare"),
     "data.mnist": ("load_mnist",),
     "data.source": ("open_source",),
+    "density.anomaly": ("AnomalyDetector",),
+    "density.projection": ("project",),
+    "density.score": ("score",),
     "errors": ("LayerwiseError",),
     "finetuning": ("FinetuneResult", "finetune"),
     "nn.corruption": (
