@@ -15,6 +15,7 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from . import analysis as analysis
     from .comparison.compare import Comparison, compare
     from .data.mnist import load_mnist
     from .data.source import open_source
@@ -114,6 +115,8 @@ _HOMES = {
 
 
 def __getattr__(name: str) -> Any:
+    if name == "analysis":  # a room of its own names: lw.analysis.LayerHealth
+        return import_module(".analysis", __name__)
     for home, names in _HOMES.items():
         if name in names:
             return getattr(import_module(f".{home}", __name__), name)
