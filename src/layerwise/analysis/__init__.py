@@ -8,24 +8,24 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .activity import Activity, activity
-    from .batch_statistics import batch_statistics
+    from .batch_norm import batch_statistics
     from .copying import CopyTest, copy_test
     from .distance import Moved, distance_moved
     from .gradients import gradient_norms
     from .health import LayerHealth
-    from .jacobians import jacobians, layer_jacobians, singular_values
+    from .jacobian import jacobians, layer_jacobians, singular_values
     from .noise import error_percent, errors_under_noise
     from .probes import LinearProbe, linear_probes
+    from .units import Activity, activity
 
 _HOMES = {
-    "activity": ("Activity", "activity"),
-    "batch_statistics": ("batch_statistics",),
+    "units": ("Activity", "activity"),
+    "batch_norm": ("batch_statistics",),
     "copying": ("CopyTest", "copy_test"),
     "distance": ("Moved", "distance_moved"),
     "gradients": ("gradient_norms",),
     "health": ("LayerHealth",),
-    "jacobians": ("jacobians", "layer_jacobians", "singular_values"),
+    "jacobian": ("jacobians", "layer_jacobians", "singular_values"),
     "noise": ("error_percent", "errors_under_noise"),
     "probes": ("LinearProbe", "linear_probes"),
 }

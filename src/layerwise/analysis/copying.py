@@ -12,7 +12,7 @@ from ..errors import DataError
 from ..nn.modes import evaluation
 from ..randomness import Randomness
 from ..stack import Stack
-from .jacobians import jacobians
+from .jacobian import jacobians
 
 KINDS = ("rows", "shuffled", "permuted", "white")
 

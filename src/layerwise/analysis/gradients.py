@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from ..nn.layers import LEARNED
 from ..nn.modes import buffers_kept
-from .batch_statistics import without_dropout
+from .batch_norm import without_dropout
 
 
 def gradient_norms(network: nn.Module, inputs: Tensor, targets: Tensor) -> dict[str, float]:

@@ -13,11 +13,11 @@ from ..errors import DataError
 from ..nn.layers import LEARNED
 from ..nn.modes import evaluation
 from ..training.loop import Progress
-from .activity import activity_of
-from .batch_statistics import batch_statistics
+from .batch_norm import batch_statistics
 from .codes import layers_of
 from .gradients import loss_and_gradient_norms
-from .jacobians import jacobians, singular_values
+from .jacobian import jacobians, singular_values
+from .units import activity_of
 
 NETWORK = "network"  # the name under which a record is of the whole, from rows to outputs
 _VALUES: dict[str, Callable[[Tensor], Tensor]] = {

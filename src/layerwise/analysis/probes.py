@@ -58,7 +58,9 @@ class LinearProbe:
         return 100 * float((self(inputs) != targets.cpu()).double().mean())
 
 
-def linear_probes(model: Model, inputs: Tensor, targets: Tensor, C: float = 0.1) -> list[LinearProbe]:
+def linear_probes(
+    model: Model, inputs: Tensor, targets: Tensor, *, C: float = 0.1, inputs_too: bool = True
+) -> list[LinearProbe]:
     r"""Fit a linear classifier on the rows themselves and on the codes of each layer, without training the layers.
 
     .. math:: \min_{V, b}\; \tfrac12 \lVert V \rVert^2 + C \sum_n -\log \mathrm{softmax}(V \hat h_n + b)_{y_n},
@@ -74,11 +76,13 @@ def linear_probes(model: Model, inputs: Tensor, targets: Tensor, C: float = 0.1)
         Labelled rows to fit on, and their classes; measure on others (`LinearProbe.error`).
     C : float
         Of scikit-learn's ``LogisticRegression``: the smaller, the more regularised.
+    inputs_too : bool
+        Whether the first probe is on the rows themselves.
 
     Returns
     -------
     list of LinearProbe
-        The first is on the rows, then one for each layer.
+        One on the rows, then one for each layer.
 
     References
     ----------
@@ -104,6 +108,7 @@ def linear_probes(model: Model, inputs: Tensor, targets: Tensor, C: float = 0.1)
     return [
         _fitted(name, layers[:depth], handed.flatten(1).cpu().numpy(), classes, C)
         for depth, (name, handed) in enumerate(codes)
+        if depth or inputs_too
     ]
 
 

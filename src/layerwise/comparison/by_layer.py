@@ -1,0 +1,103 @@
+"""What pre-training did to the layers: one arm's network before and after fine-tuning, layer by layer.
+
+The measurements are those of `layerwise.analysis`. They choose nothing, and look at no test row: probes are fitted on
+the budget's labelled rows, and tested, like the errors under noise, on the rows that give the curves.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from torch import Tensor, nn
+
+from ..analysis.batch_norm import batch_statistics
+from ..analysis.distance import distance_moved
+from ..analysis.gradients import gradient_norms
+from ..analysis.noise import errors_under_noise
+from ..analysis.probes import linear_probes
+from ..analysis.units import activity
+from ..errors import NetworkError
+from ..nn.corruption import Masking
+from ..nn.cutting import cut
+from ..nn.layers import Layer
+from ..plan import PretrainPlan
+from ..training.device import exact_float32
+from .arms import Budget
+
+STRENGTHS = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5)  # of the masking noise
+MOST_ROWS = 1000  # of the budget, which probes are fitted on and gradients taken of: more would take minutes
+
+
+def measure_layers(
+    before: nn.Module, after: nn.Module, budget: Budget, plan: PretrainPlan, probed: bool, noise_seed: int
+) -> dict[str, Any]:
+    """Measure an arm's network layer by layer.
+
+    Parameters
+    ----------
+    before, after : nn.Module
+        Where fine-tuning began and ended.
+    budget : Budget
+        Its labelled rows and monitor rows are used, never its test rows.
+    plan : PretrainPlan
+        Says how the network is cut into layers.
+    probed : bool
+        Whether the monitor rows are no test rows; else probes and noise are left out.
+    noise_seed : int
+        Of the masks, which both arms share.
+
+    Returns
+    -------
+    dict
+        ``layers``: one dict a module with a weight, the output head included; ``inputs_probe``: the error in percent
+        of a linear classifier on the rows themselves; ``noise_errors``: the network's at each of ``STRENGTHS``;
+        ``left_out``: why something is missing; ``seconds``.
+    """
+    began = time.perf_counter()
+    inputs, codes = budget.inputs[:MOST_ROWS], budget.codes[:MOST_ROWS]
+    gradients = gradient_norms(before, inputs, codes)
+    layers: dict[str, dict[str, Any]] = {
+        moved.layer: {**vars(moved), "gradient_norm": gradients.get(moved.layer)}
+        for moved in distance_moved(before, after)
+    }
+    left_out = [] if probed else ["there are no labelled rows outside the budgets to test on"]
+    inputs_probe, noise_errors = None, []
+    with exact_float32():
+        try:
+            cuts = [cut(network, plan.layers, plan.activation) for network in (before, after)]
+            # before fine-tuning, batch normalisation may not have seen any row yet
+            with batch_statistics(before, inputs):
+                _add(layers, "before", cuts[0], inputs, codes, budget.monitor if probed else None)
+            _add(layers, "after", cuts[1], inputs, codes, budget.monitor if probed else None)
+        except NetworkError as error:
+            left_out.append(f"the network cannot be cut into layers ({error.message})")
+        if probed:
+            (raw,) = linear_probes([], inputs, codes)
+            inputs_probe = raw.error(*budget.monitor)
+            noise = [Masking(rate) for rate in STRENGTHS]
+            noise_errors = errors_under_noise(after, *budget.monitor, noise, noise_seed)
+    return {
+        "layers": list(layers.values()),
+        "inputs_probe": inputs_probe,
+        "noise_errors": noise_errors,
+        "left_out": left_out,
+        "seconds": time.perf_counter() - began,
+    }
+
+
+def _add(
+    found: dict[str, dict[str, Any]],
+    when: str,
+    layers: Sequence[Layer],
+    inputs: Tensor,
+    codes: Tensor,
+    tested: tuple[Tensor, Tensor] | None,
+) -> None:
+    """Add what the layers' units do over rows, and the error of a linear classifier on their codes."""
+    for layer, units in zip(layers, activity(layers, inputs), strict=True):
+        found[layer.name] |= {"units": layer.units, f"saturated_{when}": units.saturated, f"dead_{when}": units.dead}
+    if tested is not None:
+        for probe in linear_probes(layers, inputs, codes, inputs_too=False):
+            found[probe.name][f"probe_{when}"] = probe.error(*tested)
