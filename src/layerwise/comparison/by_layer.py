@@ -51,9 +51,9 @@ def measure_layers(
     Returns
     -------
     dict
-        ``layers``: one dict a module with a weight, the output head included; ``inputs_probe``: the error in percent
-        of a linear classifier on the rows themselves; ``noise_errors``: the network's at each of ``STRENGTHS``;
-        ``left_out``: why something is missing; ``seconds``.
+        ``layers``: one dict a module with a weight, those that were cut first (they have ``units``);
+        ``inputs_probe``: the error in percent of a linear classifier on the rows themselves; ``noise_errors``: the
+        network's at each of ``STRENGTHS``; ``left_out``: why something is missing; ``seconds``.
     """
     began = time.perf_counter()
     inputs, codes = budget.inputs[:MOST_ROWS], budget.codes[:MOST_ROWS]
@@ -67,6 +67,7 @@ def measure_layers(
     with exact_float32():
         try:
             cuts = [cut(network, plan.layers, plan.activation) for network in (before, after)]
+            layers = {layer.name: layers[layer.name] for layer in cuts[0]} | layers  # from the input up, then others
             # before fine-tuning, batch normalisation may not have seen any row yet
             with batch_statistics(before, inputs):
                 _add(layers, "before", cuts[0], inputs, codes, budget.monitor if probed else None)
