@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import plotly.graph_objects as go
 
 from . import figures, tables
-from .by_layer import by_layer
+from .layer_section import by_layer
 from .pictures import filter_pictures, reconstruction_pictures
 from .results import Convergence, Interval
 from .section import Plot, Section, Switches, legend
