@@ -167,3 +167,18 @@ def test_a_control_whose_network_cannot_be_cut_says_so(tmp_path: Path) -> None:
     assert arm["inputs_probe"] is not None and len(arm["noise_errors"]) == 6
     said = section(read_summary(tmp_path / "run"))
     assert "cannot be cut" in said.absent and [plot.key for plot in said.plots] == ["masked-rows"]
+
+
+def test_codes_too_wide_are_not_probed_and_memory_is_bounded(
+    digits: Rows, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(by_layer, "WIDEST_PROBED", 23)
+    monkeypatch.setattr(by_layer, "MOST_ELEMENTS", 24 * 7)
+    seen: list[int] = []
+    look = by_layer.activity
+    monkeypatch.setattr(by_layer, "activity", lambda layers, rows: seen.append(len(rows)) or look(layers, rows))
+    plan = small_plan(compare={"seeds": 1, "budgets": (50,)}, finetune={"epochs": 1})
+    found = Experiment(plan, digits).run(RunFolder.open(tmp_path / "run", False, "test")).by_layer["random"]
+    assert found["left_out"] == ["codes of more than 23 elements are not probed"] and seen == [7] * 4
+    assert found["inputs_probe"] is None and len(found["noise_errors"]) == 6
+    assert "probe_after" not in found["layers"][0] and "dead_after" in found["layers"][0]

@@ -18,7 +18,7 @@ from ..errors import DataError
 from ..nn.layers import Layer
 from .codes import Model, codes_by_layer, layers_of
 
-BLOCK = 4096
+BLOCK = 250  # rows whose codes are held at once: a convolution's are wide
 UPDATES = 300  # of L-BFGS; that regularised, it has converged long before on most codes
 
 

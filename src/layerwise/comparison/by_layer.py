@@ -13,6 +13,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from ..analysis.batch_norm import batch_statistics
+from ..analysis.codes import codes_by_layer
 from ..analysis.distance import distance_moved
 from ..analysis.gradients import gradient_norms
 from ..analysis.noise import errors_under_noise
@@ -27,7 +28,10 @@ from ..training.device import exact_float32
 from .arms import Budget
 
 STRENGTHS = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5)  # of the masking noise
-MOST_ROWS = 1000  # of the budget, which probes are fitted on and gradients taken of: more would take minutes
+MOST_ROWS = 1000  # of the budget, which probes are fitted on: more would take minutes
+GRADIENT_ROWS = 250
+MOST_ELEMENTS = 50_000_000  # of the codes of all those rows: 200 MiB, which wide convolutions reach
+WIDEST_PROBED = 20_000  # elements of a code; a classifier on more would take minutes
 
 
 def measure_layers(
@@ -56,8 +60,9 @@ def measure_layers(
         network's at each of ``STRENGTHS``; ``left_out``: why something is missing; ``seconds``.
     """
     began = time.perf_counter()
-    inputs, codes = budget.inputs[:MOST_ROWS], budget.codes[:MOST_ROWS]
-    gradients = gradient_norms(before, inputs, codes)
+    labelled = budget.inputs[:MOST_ROWS], budget.codes[:MOST_ROWS]
+    tested = budget.monitor if probed else None
+    gradients = gradient_norms(before, budget.inputs[:GRADIENT_ROWS], budget.codes[:GRADIENT_ROWS])
     layers: dict[str, dict[str, Any]] = {
         moved.layer: {**vars(moved), "gradient_norm": gradients.get(moved.layer)}
         for moved in distance_moved(before, after)
@@ -68,17 +73,14 @@ def measure_layers(
         try:
             cuts = [cut(network, plan.layers, plan.activation) for network in (before, after)]
             layers = {layer.name: layers[layer.name] for layer in cuts[0]} | layers  # from the input up, then others
-            # before fine-tuning, batch normalisation may not have seen any row yet
-            with batch_statistics(before, inputs):
-                _add(layers, "before", cuts[0], inputs, codes, budget.monitor if probed else None)
-            _add(layers, "after", cuts[1], inputs, codes, budget.monitor if probed else None)
+            left_out += _measure_codes(layers, before, cuts, labelled, tested)
         except NetworkError as error:
             left_out.append(f"the network cannot be cut into layers ({error.message})")
-        if probed:
-            (raw,) = linear_probes([], inputs, codes)
-            inputs_probe = raw.error(*budget.monitor)
-            noise = [Masking(rate) for rate in STRENGTHS]
-            noise_errors = errors_under_noise(after, *budget.monitor, noise, noise_seed)
+        if tested is not None:
+            if labelled[0][0].numel() <= WIDEST_PROBED:
+                (raw,) = linear_probes([], *labelled)
+                inputs_probe = raw.error(*tested)
+            noise_errors = errors_under_noise(after, *tested, [Masking(rate) for rate in STRENGTHS], noise_seed)
     return {
         "layers": list(layers.values()),
         "inputs_probe": inputs_probe,
@@ -86,6 +88,28 @@ def measure_layers(
         "left_out": left_out,
         "seconds": time.perf_counter() - began,
     }
+
+
+def _measure_codes(
+    found: dict[str, dict[str, Any]],
+    before: nn.Module,
+    cuts: Sequence[Sequence[Layer]],
+    labelled: tuple[Tensor, Tensor],
+    tested: tuple[Tensor, Tensor] | None,
+) -> list[str]:
+    """Add what the layers' codes say before and after; return what was left out, since codes may be very wide."""
+    widths = [(own[0].numel(), handed[0].numel()) for _, own, handed in codes_by_layer(cuts[0], labelled[0][:1])]
+    rows = max(2, MOST_ELEMENTS // max(own for own, _ in widths))
+    inputs, codes = labelled[0][:rows], labelled[1][:rows]
+    left_out = []
+    if tested is not None and max(handed for _, handed in widths) > WIDEST_PROBED:
+        tested = None
+        left_out = [f"codes of more than {WIDEST_PROBED:,} elements are not probed"]
+    # before fine-tuning, batch normalisation may not have seen any row yet
+    with batch_statistics(before, inputs):
+        _add(found, "before", cuts[0], inputs, codes, tested)
+    _add(found, "after", cuts[1], inputs, codes, tested)
+    return left_out
 
 
 def _add(
