@@ -128,3 +128,30 @@ def test_nothing_is_measured_between_records_and_what_does_not_fit_is_refused() 
     assert watch.records == []
     with pytest.raises(DataError, match="50 rows and 20 targets"):
         LayerHealth(build(), ROWS, CLASSES[:20])
+
+
+class Residual(nn.Module):
+    """Cannot be cut into layers: they are named."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem, self.inner, self.head = nn.Linear(12, 8), nn.Linear(8, 8), nn.Linear(8, 3)
+
+    def forward(self, rows: torch.Tensor) -> torch.Tensor:
+        codes = torch.relu(self.stem(rows))
+        return self.head(codes + torch.relu(self.inner(codes)))
+
+
+def test_layers_that_are_named_are_watched_too() -> None:
+    network = Residual()
+    watch = LayerHealth(
+        network, ROWS, CLASSES, layers=["stem", "inner"], activation="relu", jacobian_rows=2
+    )  # fmt: skip
+    records = {record["layer"]: record for record in watch.measure("fit", 0)}
+    codes = torch.relu(network.stem(ROWS))
+    assert records["inner"]["dead"] == float((network.inner(codes).amax(0) <= 0).double().mean())
+    slope = (network.inner(codes[:1]) > 0).float().T * network.inner.weight
+    other = (network.inner(codes[1:2]) > 0).float().T * network.inner.weight
+    largest = [float(torch.linalg.svdvals(matrix.detach())[0]) for matrix in (slope, other)]
+    assert records["inner"]["largest"] == pytest.approx(sum(largest) / 2, rel=1e-4)
+    assert records["head"]["dead"] is None and records["head"]["gradient_norm"] > 0

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 
 from ..errors import DataError
+from ..nn.cutting import cut
 from ..nn.layers import LEARNED
 from ..nn.modes import evaluation
 from ..training.loop import Progress
 from .batch_norm import batch_statistics
-from .codes import layers_of
 from .gradients import loss_and_gradient_norms
 from .jacobian import jacobians, singular_values
 from .units import activity_of
@@ -41,6 +41,8 @@ class LayerHealth:
         Class of each; without them there are no gradients and no loss.
     jacobian_rows : int
         The first rows, at which singular values are taken; 0 leaves them out.
+    layers, activation
+        As in `layerwise.pretrain`, for networks that cannot be cut by themselves.
 
     Attributes
     ----------
@@ -78,7 +80,14 @@ class LayerHealth:
     """
 
     def __init__(
-        self, network: nn.Module, inputs: Tensor, targets: Tensor | None = None, *, jacobian_rows: int = 4
+        self,
+        network: nn.Module,
+        inputs: Tensor,
+        targets: Tensor | None = None,
+        *,
+        jacobian_rows: int = 4,
+        layers: Literal["auto"] | Sequence[str] = "auto",
+        activation: str = "auto",
     ) -> None:
         if len(inputs) < 2 or (targets is not None and len(targets) != len(inputs)):
             raise DataError(
@@ -86,7 +95,7 @@ class LayerHealth:
                 "give two or more rows, and a target for each of them or none",
             )
         self.network, self.inputs, self.targets, self.jacobian_rows = network, inputs, targets, jacobian_rows
-        self.layers = layers_of(network)
+        self.layers = cut(network, layers, activation)
         self.weights = {name: module.weight for name, module in network.named_modules() if isinstance(module, LEARNED)}
         self.records: list[dict[str, Any]] = []
         self._fit, self._update = "", 0
