@@ -63,6 +63,7 @@ ARMS: dict[str, tuple[str, bool, bool, int]] = {
     "random, batch norm": ("auto", True, False, 1),
     "pre-trained, batch norm": ("auto", True, True, 1),
 }
+LEFT = 0.005  # a share below is drawn here
 COLOURS = {
     "small weights": "#8a94a3", "random": "#d55e00", "pre-trained": "#0072b2", "random, batch norm": "#e69f00",
     "pre-trained, batch norm": "#009e73",
@@ -80,6 +81,7 @@ def measure(runs: Path) -> None:
         for name, (*_, seeds) in ARMS.items()
         for seed in range(seeds)
     ]
+    parts.append(("same-rate", lambda: same_rate(mnist, runs)))
     for name, work in parts:
         if not (OUT / f"{name}.json").exists():
             began = time.process_time()  # one thread: the minutes don't depend on what else the machine does
@@ -138,16 +140,7 @@ def _untrained(network: nn.Sequential, copies: bool) -> lw.Stack:
 
 def arm(name: str, seed: int, mnist: Any, runs: Path) -> dict[str, Any]:
     """Train 784-500x5-10, watched, and measure its layers before and after fine-tuning."""
-    initializer, batch_norm, pretrained, _ = ARMS[name]
-    network = build_network(
-        784, UNITS, 10, activation="sigmoid", initializer=initializer, batch_norm=batch_norm,
-        randomness=Randomness(seed, "health"),
-    )  # fmt: skip
-    if pretrained:
-        folder = runs / f"pretrain-{_file(name)}-{seed}"
-        lw.pretrain(
-            network, mnist.inputs[:UNLABELLED], epochs=10, random_state=seed, run_dir=folder, resume=folder.exists()
-        )
+    network = start(name, seed, mnist, runs)
     labelled = mnist.inputs[:LABELLED], mnist.targets[:LABELLED]
     held_out = mnist.inputs[HELD_OUT], mnist.targets[HELD_OUT]
     common: dict[str, Any] = {"batch_size": 50, "random_state": seed, "validation": held_out}
@@ -173,6 +166,35 @@ def arm(name: str, seed: int, mnist: Any, runs: Path) -> dict[str, Any]:
     }
 
 
+def start(name: str, seed: int, mnist: Any, runs: Path) -> nn.Sequential:
+    """Return where an arm's fine-tuning starts."""
+    initializer, batch_norm, pretrained, _ = ARMS[name]
+    network = build_network(
+        784, UNITS, 10, activation="sigmoid", initializer=initializer, batch_norm=batch_norm,
+        randomness=Randomness(seed, "health"),
+    )  # fmt: skip
+    if pretrained:
+        folder = runs / f"pretrain-{_file(name)}-{seed}"
+        lw.pretrain(
+            network, mnist.inputs[:UNLABELLED], epochs=10, random_state=seed, run_dir=folder, resume=folder.exists()
+        )
+    return network
+
+
+def same_rate(mnist: Any, runs: Path) -> dict[str, Any]:
+    """Measure how far both arms' layers move when both are fine-tuned at the random arm's rate."""
+    found: dict[str, Any] = {"learning_rate": 0.1}
+    for name in ("random", "pre-trained"):
+        network = start(name, 0, mnist, runs)
+        before = copy.deepcopy(network)
+        lw.finetune(
+            network, mnist.inputs[:LABELLED], mnist.targets[:LABELLED], epochs=EPOCHS, batch_size=50,
+            learning_rate=found["learning_rate"], random_state=0,
+        )  # fmt: skip
+        found[name] = [moved.relative for moved in lw.analysis.distance_moved(before, network)]
+    return found
+
+
 def _probed(network: nn.Module, mnist: Any) -> dict[str, Any]:
     """Return each probe's error on test rows, and under masking noise."""
     test = mnist.test_inputs[:TESTED], mnist.test_targets[:TESTED]
@@ -196,7 +218,7 @@ def page() -> None:
     text = (DOCS / "layers.md").read_text()
     minutes = sum(part["seconds"] for part in found.values()) / 60
     tables = {
-        "copy": _copy_table(copies), "moved": _moved_table(arms), "probes": _probe_table(arms),
+        "copy": _copy_table(copies), "moved": _moved_table(arms, found["same-rate"]), "probes": _probe_table(arms),
         "noise": _noise_table(arms), "health": _health_table(arms),
         "minutes": f"{minutes:.0f} minutes of processor time",
     }  # fmt: skip
@@ -235,12 +257,14 @@ def _seeds(own: list[dict[str, Any]], value: Callable[[dict[str, Any]], float], 
     return text if len(each) == 1 else f"{text} ({', '.join(f'{one:.{places}f}' for one in each)})"
 
 
-def _moved_table(arms: dict[str, list[dict[str, Any]]]) -> str:
+def _moved_table(arms: dict[str, list[dict[str, Any]]], same: dict[str, Any]) -> str:
     rows = []
     for name, own in arms.items():
         rates = "/".join(dict.fromkeys(f"{part['learning_rate']:g}" for part in own))
         cells = [f"{_mean([part['moved'][k]['relative'] for part in own]):.3f}" for k in range(6)]
         rows.append([name, rates, *cells])
+    own = [f"{value:.3f}" for value in same["pre-trained"]]
+    rows.append(["pre-trained, at the random arm's rate", f"{same['learning_rate']:g}", *own])
     return _table(["arm", "rate", *(f"layer {k}" for k in range(1, 6)), "output head"], rows)
 
 
@@ -295,11 +319,11 @@ def _draw_copies(copies: dict[str, dict[str, Any]]) -> None:
     figure, (left, right) = plt.subplots(1, 2, figsize=(10, 3.8), layout="constrained")
     markers = {"rows": "o", "shuffled": "s", "permuted": "^", "white": "x"}
     for kind, marker in markers.items():
-        shares = [own["shares"][kind] for own in copies.values()]
+        shares = [max(own["shares"][kind], LEFT) for own in copies.values()]
         left.plot(shares, range(len(copies)), marker, label="white noise" if kind == "white" else kind,
                   color="#0072b2" if kind == "rows" else "#d55e00", mfc="none" if kind != "rows" else None)  # fmt: skip
     left.set(xlabel="squared error as a share of the variance", yticks=range(len(copies)), yticklabels=list(copies),
-             xscale="log", xlim=(0.003, None))  # fmt: skip
+             xscale="log", xlim=(0.8 * LEFT, None))  # fmt: skip
     left.invert_yaxis()
     left.legend(frameon=False, fontsize="small", loc="lower left")
     shades = plt.get_cmap("viridis")
@@ -346,12 +370,13 @@ def _draw_layers(arms: dict[str, list[dict[str, Any]]]) -> None:
         for when, style in (("before", "o:"), ("after", "o-")):
             errors = [_mean([part["probes"][when]["errors"][k] for part in own]) for k in range(6)]
             probes.plot(range(6), errors, style, color=colour, mfc="none" if when == "before" else None)
+        if name == "small weights":
+            continue  # at 90 % from the start
         noise.plot(rates, [_mean([part["noise"]["masking"][k] for part in own]) for k in range(len(rates))], "o-",
                    color=colour)  # fmt: skip
     moved.set(title="distance moved in fine-tuning", xlabel="layer", ylabel="share of the weights' length",
               yscale="log", xticks=range(1, 6))  # fmt: skip
-    probes.set(title="linear probes (dotted: before fine-tuning)", xlabel="layer (0: the rows)", ylabel="test error, %",
-               yscale="log")  # fmt: skip
+    probes.set(title="linear probes (dotted: before fine-tuning)", xlabel="layer (0: the rows)", ylabel="test error, %")
     noise.set(title="fine-tuned networks on masked rows", xlabel="share of elements masked", ylabel="test error, %")
     moved.legend(frameon=False, fontsize="small")
     _save(figure, "layers-arms")
