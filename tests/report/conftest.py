@@ -101,6 +101,7 @@ def make_tutorial() -> Callable[[Path], Path]:
             "convergence": None,
             "baselines": [],
             "layers": _layers(seeds=1, stages=3),
+            "by_layer": None,
             "cost": {
                 "pretraining_seconds": [181.0],
                 "finetuning_seconds": {"pretrained": [92.0], "random": [95.0]},
@@ -201,6 +202,7 @@ def _results() -> dict[str, Any]:
             "total_seconds": 812.0,
         },
         "layers": _layers(seeds=5, stages=2),
+        "by_layer": _by_layer(),
         "data": {
             "name": "mnist",
             "training_rows": 60000,
@@ -249,6 +251,34 @@ def _layers(seeds: int, stages: int) -> list[dict[str, Any]]:
         for seed in range(seeds)
         for stage in range(1, stages + 1)
     ]
+
+
+def _by_layer() -> dict[str, Any]:
+    def layer(name: str, moved: float, before: float, after: float) -> dict[str, Any]:
+        return {
+            "layer": name, "units": 1000, "distance": 40 * moved, "relative": moved, "cosine": 1 - moved**2 / 2,
+            "gradient_norm": moved / 3, "probe_before": before, "probe_after": after, "saturated_before": 0.3,
+            "saturated_after": 0.25, "dead_before": 0.012, "dead_after": 0.01,
+        }  # fmt: skip
+
+    def head(relative: float) -> dict[str, Any]:
+        return {"layer": "4", "distance": 2.0, "relative": relative, "cosine": 0.9, "gradient_norm": 0.9}
+
+    arms = {
+        "pretrained": {
+            "layers": [layer("0", 0.05, 8.5, 6.5), layer("2", 0.11, 9.25, 5.75), head(1.5)],
+            "noise_errors": [5.9, 7.0, 12.0],
+        },
+        "random": {
+            "layers": [layer("0", 0.08, 11.5, 9.5), layer("2", 0.09, 12.5, 8.25), head(1.7)],
+            "noise_errors": [8.0, 10.0, 20.0],
+        },
+    }
+    common = {"inputs_probe": 12.75, "left_out": [], "seconds": 3.0}
+    return {
+        "labels": 1000, "seed": 0, "rows": 2000, "measured_on": "labelled rows outside every budget",
+        "strengths": [0.0, 0.2, 0.4], "arms": {arm: {**common, **own} for arm, own in arms.items()},
+    }  # fmt: skip
 
 
 def _tuning() -> list[dict[str, Any]]:

@@ -106,11 +106,12 @@ def test_flags_and_notes(make_run: Callable[..., Path], tmp_path: Path, changes:
 def test_every_section_is_there_with_its_tables(page: str) -> None:
     found = read(page)
     for title in ("How many labels it takes", "Seed by seed", "Loss and accuracy while fine-tuning",
-                  "Speed of convergence", "The pre-trained layers", "First-layer filters", "Reconstructions",
+                  "Speed of convergence", "The pre-trained layers",
+                  "What pre-training did to the layers", "First-layer filters", "Reconstructions",
                   "Baselines", "How the settings were chosen", "What it cost", "How to reproduce"):  # fmt: skip
         assert title in found.words
-    assert found.tags.count("table") == 7 and found.tags.count("img") == 5
-    assert page.count('role="img" aria-label="') == page.count('class="plot"') == 9
+    assert found.tags.count("table") == 9 and found.tags.count("img") == 5
+    assert page.count('role="img" aria-label="') == page.count('class="plot"') == 11
 
 
 def test_the_recipe_stands_in_full(page: str, run_dir: Path) -> None:

@@ -4,6 +4,8 @@
   `many_runs` fine-tunes one network from pre-trained and from random weights, seed by seed. From it: trajectories in
   function space (`embed`, `regions`), the spread over seeds (`spread`), the test loss at equal training loss
   (`equal_loss`), and which layers it matters to pre-train (`partly_pretrained`).
+* What happens in the layers before, while and after they are trained: the distance they move, what a linear probe reads
+  off their codes, noise, copying, gradients, Jacobians, units (`LayerHealth` over time).
 * What is computed: the graph of a network's operations (`draw_graph`), and whether its gradients are right
   (`check_gradients`).
 
@@ -14,21 +16,39 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .batch_norm import batch_statistics
+    from .copying import CopyTest, copy_test
+    from .distance import Moved, distance_moved
     from .embedding import embed
     from .function_space import Regions, regions
     from .gradient_check import GradientCheck, check_gradients
+    from .gradients import gradient_norms
     from .graph import Graph, graph_of
+    from .health import LayerHealth
     from .intervals import Interval, mean_interval
+    from .jacobian import jacobians, layer_jacobians, singular_values
     from .matched_loss import EqualLoss, LossCurve, at_training_loss, equal_loss
+    from .noise import error_percent, errors_under_noise
     from .partial import partly_pretrained
     from .picture import draw_graph
+    from .probes import LinearProbe, linear_probes
     from .recording import Recording, function_points, record, spaced
     from .repeated_runs import ManyRuns, Start, many_runs
     from .results import depth_results, equal_loss_results, layer_results, trajectory_results, write_page
     from .run import Run, read_runs
     from .spread_over_seeds import Spread, SpreadTest, equal_spreads, spread
+    from .units import Activity, activity
 
 _HOMES = {
+    "batch_norm": ("batch_statistics",),
+    "copying": (
+        "CopyTest",
+        "copy_test",
+    ),
+    "distance": (
+        "Moved",
+        "distance_moved",
+    ),
     "embedding": ("embed",),
     "function_space": (
         "Regions",
@@ -38,13 +58,20 @@ _HOMES = {
         "GradientCheck",
         "check_gradients",
     ),
+    "gradients": ("gradient_norms",),
     "graph": (
         "Graph",
         "graph_of",
     ),
+    "health": ("LayerHealth",),
     "intervals": (
         "Interval",
         "mean_interval",
+    ),
+    "jacobian": (
+        "jacobians",
+        "layer_jacobians",
+        "singular_values",
     ),
     "matched_loss": (
         "EqualLoss",
@@ -52,8 +79,16 @@ _HOMES = {
         "at_training_loss",
         "equal_loss",
     ),
+    "noise": (
+        "error_percent",
+        "errors_under_noise",
+    ),
     "partial": ("partly_pretrained",),
     "picture": ("draw_graph",),
+    "probes": (
+        "LinearProbe",
+        "linear_probes",
+    ),
     "recording": (
         "Recording",
         "function_points",
@@ -82,37 +117,57 @@ _HOMES = {
         "equal_spreads",
         "spread",
     ),
+    "units": (
+        "Activity",
+        "activity",
+    ),
 }
 __all__ = [
+    "Activity",
+    "CopyTest",
     "EqualLoss",
     "GradientCheck",
     "Graph",
     "Interval",
+    "LayerHealth",
+    "LinearProbe",
     "LossCurve",
     "ManyRuns",
+    "Moved",
     "Recording",
     "Regions",
     "Run",
     "Spread",
     "SpreadTest",
     "Start",
+    "activity",
     "at_training_loss",
+    "batch_statistics",
     "check_gradients",
+    "copy_test",
     "depth_results",
+    "distance_moved",
     "draw_graph",
     "embed",
     "equal_loss",
     "equal_loss_results",
     "equal_spreads",
+    "error_percent",
+    "errors_under_noise",
     "function_points",
+    "gradient_norms",
     "graph_of",
+    "jacobians",
+    "layer_jacobians",
     "layer_results",
+    "linear_probes",
     "many_runs",
     "mean_interval",
     "partly_pretrained",
     "read_runs",
     "record",
     "regions",
+    "singular_values",
     "spaced",
     "spread",
     "trajectory_results",

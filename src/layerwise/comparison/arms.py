@@ -33,6 +33,7 @@ _PLAIN = {
     "clip_norm": None, "fan_in_scaling": False, "bias_rate": 1.0, "freeze": (),
 }  # fmt: skip
 Factory = Callable[[], nn.Module]
+Judge = Callable[[nn.Module, nn.Module], None]  # is handed a network before and after fine-tuning
 
 
 @dataclass(frozen=True)
@@ -200,10 +201,17 @@ def started(network: nn.Module, rows: Tensor, codes: Tensor) -> nn.Module:
 
 
 def run_arm(
-    arm: Arm, network: nn.Module, budget: Budget, plan: FinetunePlan, around: Surroundings, device: str
+    arm: Arm,
+    network: nn.Module,
+    budget: Budget,
+    plan: FinetunePlan,
+    around: Surroundings,
+    device: str,
+    judge: Judge | None = None,
 ) -> Outcome:
-    """Fine-tune a copy of an arm's network on a whole budget, then test it once."""
+    """Fine-tune a copy of an arm's network on a whole budget, then test it once; show both states to a judge."""
     network = started(network, budget.inputs, budget.codes)
+    before = None if judge is None else copy.deepcopy(network)
     updates = plan.epochs * -(-len(budget.inputs) // plan.batch_size)
     if plan.validate_every is None:
         every = max(1, updates // CURVE_POINTS)
@@ -213,4 +221,6 @@ def run_arm(
     points = [record for record in fitted.records if "validation_error" in record]
     curve = Curve(*([record[key] for record in points] for key in ("update", "seconds", "validation_error")))
     wrong = (predict_outputs(network, budget.test[0]).argmax(1).cpu() != budget.test[1]).numpy()
+    if judge is not None and before is not None:
+        judge(before, network)
     return Outcome(wrong, curve, fitted.seconds)

@@ -38,7 +38,7 @@ class Estimate:
 
     @property
     def total(self) -> float:
-        """Seconds of all training; loading, validation and the simple baselines come on top."""
+        """Seconds of all training; loading, validation, the simple baselines and `by_layer` come on top."""
         return self.pretraining + self.tuning + self.finetuning
 
     def update_seconds(self, fit: str) -> float:

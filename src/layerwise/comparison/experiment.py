@@ -14,22 +14,20 @@ from torch import Tensor, nn
 from ..checks import check_pretraining
 from ..errors import NetworkError, PlanError
 from ..finetuning import check_finetuning
-from ..nn.layers import CONVOLUTIONS
 from ..origins import log_origins, origins
 from ..plan import FinetunePlan, Plan
 from ..pretraining import PretrainResult
 from ..randomness import Randomness
 from ..runs.folder import RunFolder
-from ..stack import Stack
 from ..training.loop import Callback, Surroundings
 from ..training.stage import Stage
-from ..write import write_arrays
 from .arms import (
     ARMS,
     RIVALS,
     Arm,
     Budget,
     Factory,
+    Judge,
     Outcome,
     arms_of,
     draw_network,
@@ -39,7 +37,9 @@ from .arms import (
 )
 from .baselines import run_baseline
 from .budgets import auto_budgets, check_budgets, class_counts, nested_budgets, validation_folds
+from .by_layer import measure_layers
 from .convergence import Curve
+from .pictures import keep_pictures
 from .rows import Rows
 from .tuning import Labelled, tune_arm
 
@@ -47,7 +47,7 @@ MODERN = "modern network"
 ALL_BASELINES = ("logistic regression", "gradient boosting", MODERN)
 MONITORED = 2000  # rows that give the curves
 FEWEST_MONITORED = 500
-SHOWN_FILTERS, SHOWN_ROWS = 100, 10
+TEST_ROWS = "test rows"
 
 
 @dataclass
@@ -64,6 +64,7 @@ class Measured:
     tuning: list[dict[str, Any]] = field(default_factory=list)
     stages: dict[tuple[int, int, str], list[Stage]] = field(default_factory=dict)
     parameters: dict[str, dict[str, str]] = field(default_factory=dict)
+    by_layer: dict[str, dict[str, Any]] = field(default_factory=dict)  # by arm: the first seed, the headline budget
     monitored: int = 0
     monitored_on: str = ""
 
@@ -168,7 +169,7 @@ class Experiment:
                 before = copy.deepcopy(networks[arm.name]) if seed == 0 else None
                 results[arm.name] = pretrain_arm(arm, networks[arm.name], self.rows, around, self.device)
                 if before is not None and arm.name in ARMS:
-                    self._keep_pictures(before, results[arm.name], around)
+                    keep_pictures(self.plan.pretrain, before, results[arm.name].stack, self.rows, around)
         drawn = nested_budgets(self.rows.codes, self.budgets, around.randomness)
         monitor, where = self._monitor(drawn[self.budgets[-1]], around.randomness)
         measured.monitored, measured.monitored_on = len(monitor[0]), where
@@ -208,10 +209,26 @@ class Experiment:
                 measured.tuning += choice["rows"]
         for arm in self.arms:
             plan = arm.finetune.model_copy(update=measured.settings[labels, arm.name])
-            outcome = run_arm(arm, networks[arm.name], budget, plan, around, self.device)
+            judge = self._judge(arm, budget, around, measured) if seed == 0 and labels == self.headline else None
+            outcome = run_arm(arm, networks[arm.name], budget, plan, around, self.device, judge)
             measured.outcomes[seed, labels, arm.name] = outcome
         for name in self.simple:
             self._baseline(name, seed, budget, around, measured)
+
+    def _judge(self, arm: Arm, budget: Budget, around: Surroundings, measured: Measured) -> Judge | None:
+        """Return what measures one of the two arms layer by layer, before and after fine-tuning."""
+        if arm.name not in ARMS:
+            return None
+        own = measured.monitored_on != TEST_ROWS
+
+        def judge(before: nn.Module, after: nn.Module) -> None:
+            measured.by_layer[arm.name] = _once(
+                around,
+                f"layers-{arm.name}",
+                lambda: measure_layers(before, after, budget, self.plan.pretrain, own, around.randomness.seed("noise")),
+            )
+
+        return judge
 
     def finetune_plan(self, arm: Arm, labels: int) -> FinetunePlan:
         """Return how an arm is fine-tuned at a budget, before tuning: never for more updates than the plan allows."""
@@ -260,41 +277,9 @@ class Experiment:
         outside[used] = False
         left = outside.nonzero().flatten()
         if len(left) < FEWEST_MONITORED:
-            return (self.rows.test_inputs, self.rows.test_codes), "test rows"
+            return (self.rows.test_inputs, self.rows.test_codes), TEST_ROWS
         left = left[torch.randperm(len(left), generator=randomness.generator("monitor"))[:MONITORED]]
         return (self.rows.inputs[left], self.rows.codes[left]), "labelled rows outside every budget"
-
-    def _keep_pictures(self, before: nn.Module, result: PretrainResult, around: Surroundings) -> None:
-        """Save filters and reconstructions as arrays, so that the report needs no model."""
-        assert around.folder is not None
-        layer, width = result.stack.layers[0], self.rows.width
-        modules = {"filters": layer.module, "filters_random": before.get_submodule(layer.name)}
-        found = {name: _filters(module, width) for name, module in modules.items()}
-        arrays = {name: filters for name, filters in found.items() if filters is not None}
-        arrays |= self._reconstructions(result.stack, around)
-        write_arrays(around.folder.path / "arrays.npz", arrays)
-
-    def _reconstructions(self, stack: Stack, around: Surroundings) -> dict[str, np.ndarray]:
-        """Return some test rows, the same with noise, and what the first layer makes of those, all flat."""
-        objective = self.plan.pretrain.objective
-        first = objective[0] if isinstance(objective, tuple) else objective
-        corruption = getattr(first, "corruption", None)
-        clean = self.rows.test_inputs[:SHOWN_ROWS]
-        noisy = corruption(clean, around.randomness.generator("pictures")) if corruption else clean
-        try:
-            output = stack.reconstruct(noisy, 1)
-        except NetworkError:  # there is no way back: no decoder, pooling, captured inputs
-            return {}
-        rows = {"input": clean, "noisy": noisy, "output": output}
-        return {f"reconstruction_{name}": part.flatten(1).cpu().numpy() for name, part in rows.items()}
-
-
-def _filters(module: nn.Module, width: int) -> np.ndarray | None:
-    """Return the first filters: a dense module's (units, features) on whole rows, or a convolution's of one channel."""
-    weight: Tensor = module.weight[:SHOWN_FILTERS].detach().cpu()  # type: ignore[index]
-    if isinstance(module, CONVOLUTIONS):
-        return weight[:, 0].numpy() if weight.ndim == 4 and weight.shape[1] == 1 else None
-    return weight.numpy() if weight.shape[1] == width else None
 
 
 def _parameters(

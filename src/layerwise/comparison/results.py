@@ -9,6 +9,7 @@ import numpy as np
 
 from ..plan import Plan
 from .arms import ARMS, RIVALS
+from .by_layer import STRENGTHS
 from .convergence import convergence
 from .experiment import Measured
 from .rows import Rows
@@ -42,6 +43,7 @@ def results_of(plan: Plan, rows: Rows, measured: Measured) -> dict[str, Any]:
         "baselines": _baselines(plan.compare.seeds, measured),
         "cost": _cost(plan.compare.seeds, measured),
         "layers": _layers(measured),
+        "by_layer": _by_layer(measured),
         "parameters": measured.parameters,
         "data": {
             "name": rows.name,
@@ -132,6 +134,20 @@ def _pretraining_seconds(seed: int, measured: Measured) -> float:
     """Return the seconds of a seed's pre-training; one that serves all budgets counts once."""
     histories = [history for (own, _, _), history in measured.stages.items() if own == seed]
     return sum(stage.seconds for history in {id(h): h for h in histories}.values() for stage in history)
+
+
+def _by_layer(measured: Measured) -> dict[str, Any] | None:
+    """Return what both arms' layers did, where both were measured."""
+    if set(measured.by_layer) != set(ARMS):
+        return None
+    return {
+        "labels": measured.headline,
+        "seed": 0,
+        "rows": measured.monitored,
+        "measured_on": measured.monitored_on,
+        "strengths": STRENGTHS,
+        "arms": {arm: measured.by_layer[arm] for arm in ARMS},
+    }
 
 
 def _layers(measured: Measured) -> list[dict[str, Any]]:

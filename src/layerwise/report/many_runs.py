@@ -14,7 +14,7 @@ from . import many_runs_figures as figures
 from .many_runs_results import Depths, EqualLoss, Layers, Spread, Trajectories
 from .page import render_plain
 from .results import Record
-from .sections import Plot, Section
+from .section import Plot, Section
 from .tables import Table
 from .words import count, decimal, interval, probability
 

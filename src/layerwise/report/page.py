@@ -12,7 +12,8 @@ from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
 from ..write import write_text
-from .sections import Section, key_numbers, sections
+from .section import Section
+from .sections import key_numbers, sections
 from .summary import Summary, read_summary
 from .tables import environment as environment_table
 from .words import count

@@ -100,6 +100,47 @@ class LayerLoss(Record):
     mean_predictor_loss: float | None = None
 
 
+class LayerMeasures(Record):
+    """One module of one arm: how far it moved in fine-tuning, and its codes before and after.
+
+    Probes in percent, the others as shares.
+    """
+
+    layer: str
+    units: int | None = None  # the output head has none
+    distance: float | None = None
+    relative: float | None = None
+    cosine: float | None = None
+    gradient_norm: float | None = None
+    probe_before: float | None = None
+    probe_after: float | None = None
+    saturated_before: float | None = None
+    saturated_after: float | None = None
+    dead_before: float | None = None
+    dead_after: float | None = None
+
+
+class ArmLayers(Record):
+    """One arm, layer by layer; errors in percent."""
+
+    layers: tuple[LayerMeasures, ...] = ()
+    inputs_probe: float | None = None
+    noise_errors: tuple[float, ...] = ()
+    left_out: tuple[str, ...] = ()
+    seconds: float | None = None
+
+
+class ByLayer(Record):
+    """Both arms of one seed, layer by layer."""
+
+    labels: int
+    seed: int = 0
+    rows: int
+    measured_on: str = "held-out rows"
+    strengths: tuple[float, ...] = ()
+    arms: dict[Literal["pretrained", "random"], ArmLayers] = Field(min_length=2)
+
+
 class DataFacts(Record):
     """What the run was made on."""
 
@@ -129,6 +170,7 @@ class Results(Record):
     baselines: tuple[Baseline, ...] = ()
     cost: Cost = Cost()
     layers: tuple[LayerLoss, ...] = ()
+    by_layer: ByLayer | None = None
     data: DataFacts
 
     @model_validator(mode="after")

@@ -2,47 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import plotly.graph_objects as go
 
 from . import figures, tables
-from .pictures import Picture, filter_pictures, reconstruction_pictures
+from .layer_section import by_layer
+from .pictures import filter_pictures, reconstruction_pictures
 from .results import Convergence, Interval
-from .summary import ARMS, Summary
-from .tables import Table
+from .section import Plot, Section, Switches, legend
+from .summary import Summary
 from .words import count, decimal, duration, interval, mean
-
-Switches = tuple[tuple[str, Mapping[str, Any]], ...]
-
-
-@dataclass(frozen=True)
-class Plot:
-    """A figure on the page: its place, its text for those who do not see it, and its switches."""
-
-    key: str
-    figure: go.Figure
-    label: str
-    caption: str = ""
-    title: str = ""
-    switches: Switches = ()  # (word on the button, what it changes in the layout)
-
-
-@dataclass(frozen=True)
-class Section:
-    """A heading with what stands under it; ``absent`` says why when there is nothing."""
-
-    key: str
-    title: str
-    lead: str = ""
-    plots: tuple[Plot, ...] = ()
-    pictures: tuple[Picture, ...] = ()
-    tables: tuple[Table, ...] = ()
-    absent: str = ""
-    paragraphs: tuple[str, ...] = ()
-    legend: tuple[tuple[str, str], ...] = ()  # (class of the mark, its meaning)
 
 
 def sections(summary: Summary) -> tuple[Section, ...]:
@@ -54,6 +24,7 @@ def sections(summary: Summary) -> tuple[Section, ...]:
         _curves(summary),
         _convergence(summary),
         _layers(summary),
+        by_layer(summary),
         _filters(summary),
         _reconstructions(summary),
         _baselines(summary),
@@ -112,11 +83,7 @@ def _seeds(summary: Summary) -> Section:
     label = "; ".join(f"seed {seed}: {decimal(a)} % against {decimal(b)} %" for seed, (a, b) in enumerate(pairs))
     arms = f"{summary.arm_name('pretrained')} against {summary.arm_name('random')}"
     plot = Plot("paired-seeds", figures.paired_seeds(summary), f"Test error of each seed, {arms}. {label}.")
-    return Section("seeds", "Seed by seed", lead, plots=(plot,), legend=_legend(summary))
-
-
-def _legend(summary: Summary, *more: tuple[str, str]) -> tuple[tuple[str, str], ...]:
-    return (*((arm, summary.arm_name(arm)) for arm in ARMS), *more)
+    return Section("seeds", "Seed by seed", lead, plots=(plot,), legend=legend(summary))
 
 
 def _curves(summary: Summary) -> Section:
@@ -144,8 +111,8 @@ def _curves(summary: Summary) -> Section:
         else ""
     )
     marks = [("published", "open: published by the tutorial")] if summary.is_tutorial else []
-    legend = _legend(summary, *marks) if plots else ()
-    return Section("curves", title, lead if plots else "", plots=tuple(plots), absent=absent, legend=legend)
+    marked = legend(summary, *marks) if plots else ()
+    return Section("curves", title, lead if plots else "", plots=tuple(plots), absent=absent, legend=marked)
 
 
 def _lowest_late(figure: go.Figure) -> float:
@@ -184,7 +151,7 @@ def _convergence(summary: Summary) -> Section:
         " ".join(piece for piece in pieces if piece),
         plots=plots,
         tables=(table,) if table else (),
-        legend=_legend(summary) if plots else (),
+        legend=legend(summary) if plots else (),
     )
 
 
