@@ -205,5 +205,5 @@ def test_a_written_recipe_is_complete() -> None:
     """Every setting is written, defaults included; only what is None has no line (TOML has no null)."""
     tables = tomllib.loads(to_toml(Plan()))
     for name, table in Plan():
-        if name != "name":
+        if name != "name" and table is not None:
             assert set(tables[name]) == {key for key, value in table if value is not None}, name

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from .objectives.penalties import Contraction, KLSparsity, L1Sparsity
     from .objectives.ranking import RankingLoss
     from .pretraining import PretrainResult, pretrain
+    from .searching.search import Search, search
     from .settings import EarlyStopping, Exponential, Inverse, InverseTime, Linear, OnValidation, Staged, Step
     from .stack import Stack
 
@@ -66,6 +67,7 @@ __all__ = [
     "RankingLayer",
     "RankingLoss",
     "SaltAndPepper",
+    "Search",
     "SparseAutoencoder",
     "Stack",
     "Staged",
@@ -77,6 +79,7 @@ __all__ = [
     "load_mnist",
     "open_source",
     "pretrain",
+    "search",
 ]
 _HOMES = {
     "comparison.compare": ("Comparison", "compare"),
@@ -107,6 +110,7 @@ _HOMES = {
         "L1Sparsity",
     ),
     "objectives.ranking": ("RankingLoss",),
+    "searching.search": ("Search", "search"),
     "settings": ("EarlyStopping", "Exponential", "Inverse", "InverseTime", "Linear", "OnValidation", "Staged", "Step"),
     "pretraining": ("PretrainResult", "pretrain"),
     "stack": ("Stack",),

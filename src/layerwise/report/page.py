@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 import plotly.graph_objects as go
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
@@ -44,8 +44,8 @@ def write_report(run_dir: str | Path) -> Path:
     return path
 
 
-def render(summary: Summary) -> str:
-    """Return the page as text."""
+def template(name: str) -> Template:
+    """Return a page's template, with the style and the script that all pages share."""
     environment = Environment(
         loader=PackageLoader("layerwise.report", "."),
         autoescape=True,
@@ -55,9 +55,16 @@ def render(summary: Summary) -> str:
     )
     source = environment.loader
     assert source is not None
+    environment.globals["style"] = Markup(source.get_source(environment, "style.css")[0])
+    environment.globals["script"] = Markup(source.get_source(environment, "page.js")[0])
+    return environment.get_template(name)
+
+
+def render(summary: Summary) -> str:
+    """Return the page as text."""
     parts = sections(summary)
     drawn = [plot for section in parts for plot in section.plots]
-    return environment.get_template("page.html.j2").render(
+    return template("page.html.j2").render(
         summary=summary,
         results=summary.results,
         headline=summary.headline,
@@ -68,8 +75,6 @@ def render(summary: Summary) -> str:
         figures={plot.key: script_json(plot.figure) for plot in drawn},
         count=count,
         script_json=script_json,
-        style=Markup(source.get_source(environment, "style.css")[0]),
-        script=Markup(source.get_source(environment, "page.js")[0]),
         plotly=Markup(get_plotlyjs()),
     )
 

@@ -88,6 +88,8 @@ class Surroundings:
     """What surrounds several fits of one piece of work; each gets its part by name.
 
     Fits that are not ``saved`` are recorded all the same, and repeated when a run is resumed in the midst of them.
+    ``shared`` says where a fit's state is kept instead of in the run folder, None: nowhere. Work that has a fit in
+    common finds it finished there.
     """
 
     name: str
@@ -96,6 +98,7 @@ class Surroundings:
     callbacks: Sequence[Callback] = ()
     history: History = field(default_factory=History)
     saved: bool = True
+    shared: Callable[[str], Checkpoint | None] | None = None
 
     def child(self, name: str, randomness: str | None = None) -> Surroundings:
         """Return the surroundings of a part of the work; parts given one ``randomness`` name draw alike."""
@@ -106,6 +109,8 @@ class Surroundings:
         full = f"{self.name}/{name}" if name else self.name
         history = self.folder.history if self.folder else self.history
         checkpoint = self.folder.checkpoint(full) if self.folder and self.saved else None
+        if self.shared is not None and self.saved:
+            checkpoint = self.shared(full)
         randomness = self.randomness.child(name) if name else self.randomness
         return Fitting(full, randomness, history, checkpoint, self.callbacks, validate)
 
