@@ -11,6 +11,7 @@ import typer
 
 from ..errors import LayerwiseError
 from .compare import compare
+from .search import search
 
 app = typer.Typer(
     name="layerwise",
@@ -20,6 +21,7 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 app.command()(compare)
+app.command()(search)
 
 
 class Terminated(BaseException):

@@ -188,9 +188,11 @@ class Searcher:
         name = f"trial {trial.slot.number} of {self.search.trials}" if trial.slot.number else "the recipe as it is"
         if state == "complete":
             said = f"validation error {found['validation_error']:.2f} %"
+            if self.standing.best is None or found["validation_error"] < self.standing.best:
+                said += ", the best so far"
         else:
             said = f"{'given up' if state == 'pruned' else state}: {found['reason']}"
-        logger.info("%s: %s, %.1f s%s", name, said, seconds, _brief(trial.slot.values))
+        logger.info("%s: %s, %.1f s", name, said, seconds)
 
 
 def _labels(plan: Plan, rows: Rows) -> int:
@@ -210,11 +212,3 @@ def _kind(plan: Plan) -> str:
     kinds = [one.kind for one in objectives if one is not None]
     network = plan.network.model_copy(update={"dropout": 0.0, "input_dropout": 0.0})
     return f"{network!r} {kinds} {plan.pretrain.layers} {plan.pretrain.corrupt}"
-
-
-def _brief(values: Values | None) -> str:
-    """Return a trial's values in one line."""
-    if not values:
-        return ""
-    told = (f"{name} {value:.3g}" if isinstance(value, float) else f"{name} {value}" for name, value in values.items())
-    return f" ({', '.join(told)})"

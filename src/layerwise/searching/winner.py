@@ -9,7 +9,7 @@ from typing import Any
 
 from ..errors import PlanError
 from ..plan import Plan, SearchedPlan
-from .domains import EDGE, Choices, Domain, edges, grid_points, written
+from .domains import EDGE, Choices, Domain, Span, edges, grid_points, written
 from .expected import expected_best
 from .importance import SURE_FROM, importances
 from .journal import Trial, by_slot
@@ -103,7 +103,7 @@ def results_of(searcher: Searcher, trials: Sequence[Trial]) -> dict[str, Any]:
         "domains": [_described(name, domain) for name, domain in searcher.domains.items()],
         "importances": ranked,
         "importances_sure": len(found) >= SURE_FROM * max(1, len(searcher.domains)),
-        "grid": _grid(searcher),
+        "grid": _grid(searcher, [one["name"] for one in ranked]),
         "expected_best": expected_best(errors) if searcher.search.method == "random" else [],
         "tried": tried,
         "cost": cost_of(trials),
@@ -150,10 +150,10 @@ def _described(name: str, domain: Domain) -> dict[str, Any]:
     return {"name": name, "low": domain.low, "high": domain.high, "log": domain.log, "whole": domain.whole}
 
 
-def _grid(searcher: Searcher) -> dict[str, list[Any]]:
-    """Return where a grid of as many trials would have looked; nothing where the choices alone are too many."""
-    try:
-        points = grid_points(searcher.chosen, searcher.search.trials)
-    except PlanError:
+def _grid(searcher: Searcher, ranked: Sequence[str]) -> dict[str, list[Any]]:
+    """Return where a grid of as many trials over the two most important ranges would have looked."""
+    ranges = [name for name, domain in searcher.domains.items() if isinstance(domain, Span)]
+    names = [*(name for name in ranked if name in ranges), *(name for name in ranges if name not in ranked)][:2]
+    if searcher.search.method not in ("random", "halving", "tpe") or len(names) < 2:
         return {}
-    return {name: list(_texts(dict(enumerate(values))).values()) for name, values in points.items()}  # type: ignore[arg-type]
+    return grid_points({name: searcher.domains[name] for name in names}, searcher.search.trials)

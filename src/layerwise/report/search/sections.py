@@ -6,6 +6,8 @@ from ..sections import Number, Plot, Section
 from ..tables import Table
 from ..words import ABSENT, count, decimal, duration
 from . import figures
+from .parallel import parallel_coordinates
+from .projections import grid_and_random
 from .summary import Searched, SearchSummary, Tried, Value
 
 METHODS = {
@@ -88,9 +90,7 @@ def _parallel(summary: SearchSummary) -> Section:
         "orange. Dark lines that meet on an axis say that the setting matters and where; dark lines all over it say "
         "that it does not."
     )
-    plot = Plot(
-        "parallel", figures.parallel_coordinates(summary), f"Parallel coordinates. {figures.described(summary)}"
-    )
+    plot = Plot("parallel", parallel_coordinates(summary), f"Parallel coordinates. {figures.described(summary)}")
     return Section("trials-drawn", "All trials at once", lead, plots=(plot,))
 
 
@@ -130,14 +130,15 @@ def _settings(summary: SearchSummary) -> Section:
 
 def _grid(summary: SearchSummary) -> Section:
     name = "Where a grid would have looked"
-    figure = figures.grid_and_random(summary)
+    figure = grid_and_random(summary)
     if figure is None:
         absent = "The picture compares trials drawn at random over two ranges or more with a grid of as many."
         return Section("grid", name, absent=absent)
     lead = (
-        "The same number of trials spread over the two most important ranges, with their projections along the top and "
-        "the right: a grid tries few values of each setting, again and again; random trials each try another (Bergstra "
-        "and Bengio 2012). Only this search\u2019s trials were run; the grid is that of --method grid."
+        "Left, a grid of as many trials over the two most important ranges, with nothing left for the other settings. "
+        "Right, this search\u2019s trials, which varied all of them. The marks along the top and the right are the "
+        "projections: a grid tries few values of a setting, each again and again; of random trials each tries another "
+        "(Bergstra and Bengio 2012). The grid\u2019s trials were not run."
     )
     plot = Plot(
         "grid-and-random", figure, "Where a grid of as many trials would have looked beside this search\u2019s."
@@ -152,8 +153,8 @@ def _trials(summary: SearchSummary) -> Section:
     ordered = sorted(summary.results.tried, key=order)
     names = [domain.name for domain in summary.results.domains]
     table = Table(
-        "All trials, best first; trial 0 is the recipe as it is. A name is the setting\u2019s without its table.",
-        (("trial", True), ("validation error, %", True), ("epochs", True), ("time", True),
+        "All trials, best first; trial 0 is the recipe as it is.",
+        (("trial", True), ("validation error, %", True), ("best epoch", True), ("time", True),
          *((plain(name), False) for name in names), ("", False)),
         tuple(
             (str(one.slot), decimal(one.validation_error), count(one.epochs), duration(one.seconds),
