@@ -7,6 +7,7 @@ key.
 
 from __future__ import annotations
 
+import copy
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import fields, is_dataclass
@@ -219,7 +220,7 @@ def _put(values: Any, path: Sequence[str], value: Any) -> str | None:
         return "is unknown" + (f" (did you mean {near!r}?)" if near else "")
     if rest:
         return _put(values[piece], rest, value)
-    values[piece] = value
+    values[piece] = copy.deepcopy(value)  # a longer name may reach into it
     return None
 
 

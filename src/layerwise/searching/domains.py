@@ -128,14 +128,21 @@ def _some(domain: Any) -> Any:
 
 def _domain(plan: Plan, name: str, domain: Any) -> Domain:
     if not isinstance(domain, Range):
-        return Choices(tuple(_frozen(value) for value in domain))
+        return Choices(tuple(frozen(value) for value in domain))
     between = domain.low + (domain.high - domain.low) * 0.3819660112501051  # a fraction that no whole number is
     whole = misfit(plan, name, between) is not None
     return Span(domain.low, domain.high, domain.log, whole)
 
 
-def _frozen(value: Any) -> Any:
-    return tuple(_frozen(item) for item in value) if isinstance(value, (list, tuple)) else value
+def frozen(value: Any) -> Any:
+    """Return lists, also within lists, as tuples: a choice compares as it was given, wherever it was read from.
+
+    Examples
+    --------
+    >>> frozen([[5, 3], 10])
+    ((5, 3), 10)
+    """
+    return tuple(frozen(item) for item in value) if isinstance(value, (list, tuple)) else value
 
 
 def grid_points(domains: Mapping[str, Domain], trials: int) -> dict[str, list[Any]]:

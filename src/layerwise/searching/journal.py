@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from ..errors import PlanError
 from ..write import write_bytes
-from .domains import Domain, Span, written
+from .domains import Domain, Span, frozen, written
 from .methods import Outcome, Slot
 
 if TYPE_CHECKING:
@@ -236,8 +236,8 @@ def _read(trial: optuna.trial.FrozenTrial) -> Trial:
     names: dict[str, State] = {"WAITING": "waiting", "RUNNING": "running", "COMPLETE": "complete", "PRUNED": "pruned"}
     state = names.get(trial.state.name) or measured.get("ended", "died")
     slot = given["slot"]
-    values = slot["values"]
-    found = Slot(slot["number"], None if values is None else dict(values), slot["phase"], slot["parent"])
+    values = None if slot["values"] is None else {name: frozen(value) for name, value in slot["values"].items()}
+    found = Slot(slot["number"], values, slot["phase"], slot["parent"])
     return Trial(trial.number, found, given["attempt"], state, given.get("worker", ""), measured)
 
 

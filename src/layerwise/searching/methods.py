@@ -7,6 +7,7 @@ goes on where it was, and another setting to be searched shifts no other's value
 
 from __future__ import annotations
 
+import copy
 import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -260,7 +261,7 @@ def settings_of(plan: Plan, values: Mapping[str, Any]) -> dict[str, Any]:
 def _one_each(value: Any, count: int) -> list[Any]:
     """Return a setting for each layer; layers beyond those of the recipe have its last."""
     given = value if isinstance(value, list) else [value]
-    return [given[min(position, len(given) - 1)] for position in range(count)]
+    return [copy.deepcopy(given[min(position, len(given) - 1)]) for position in range(count)]
 
 
 def named_domains(plan: Plan, domains: Mapping[str, Domain]) -> dict[str, Domain]:

@@ -22,7 +22,7 @@ from .journal import Journal, Trial, load_optuna, outcomes
 from .methods import Outcome, Slot, check_method, drawn, named_domains, next_slots, settings_of
 from .shared import SharedLayers
 from .trial import GivenUp, Measurement, RowCount
-from .workers import LEASE, Watcher, alive, new_worker
+from .workers import BEATS, LEASE, Watcher, alive, new_worker
 
 logger = logging.getLogger("layerwise")
 POLL = 0.5  # seconds between two looks, while other workers still have trials
@@ -111,7 +111,7 @@ class Searcher:
         shared = SharedLayers(folder.path, folder.identity, self.search.method == "greedy")
         shared.expect(self.plan_of(slot.values) for slot in self.next_slots([]) if slot.values is not None)
         told = False
-        with alive(folder.path, worker):
+        with alive(folder.path, worker, self.lease / BEATS):
             while True:
                 trial = journal.take(worker, self.next_slots, watcher.dead)
                 self._look(journal, trial)

@@ -17,7 +17,8 @@ from ..comparison.rows import Rows
 from ..comparison.tuning import Labelled, tune_arm
 from ..plan import Plan
 from ..randomness import Randomness
-from ..runs.checkpoint import Checkpoint
+from ..runs.checkpoint import Place
+from ..runs.history import History
 from ..training.loop import Callback, Progress, Surroundings
 
 Halve = Callable[[int, float], None]  # told of an epoch and its validation error; raises `GivenUp`
@@ -86,7 +87,7 @@ class Measurement:
         name: str,
         callbacks: Sequence[Callback] = (),
         halve: Halve | None = None,
-        shared: Callable[[str], Checkpoint | None] | None = None,
+        shared: Callable[[str, History], Place | None] | None = None,
     ) -> tuple[float, int]:
         """Return the smallest validation error of one set of settings, in percent, and the epochs that it takes.
 

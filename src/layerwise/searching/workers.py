@@ -17,8 +17,8 @@ from pathlib import Path
 
 from ..write import write_text
 
-BEAT = 5.0  # seconds between two signs of life
-LEASE = 30.0  # seconds without a new one after which a worker is taken for dead
+LEASE = 30.0  # seconds without a new sign of life after which a worker is taken for dead
+BEATS = 6  # signs that a live worker gives in that time
 
 
 def new_worker() -> str:
@@ -27,7 +27,7 @@ def new_worker() -> str:
 
 
 @contextmanager
-def alive(folder: Path, worker: str, beat: float = BEAT) -> Iterator[None]:
+def alive(folder: Path, worker: str, beat: float = LEASE / BEATS) -> Iterator[None]:
     """Give signs of life in a run folder while the block runs."""
     file = folder / "workers" / worker
     stop = threading.Event()

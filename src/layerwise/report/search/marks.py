@@ -39,7 +39,7 @@ def axis_ticks(domain: Searched) -> list[tuple[float, str]]:
 
 
 def title(name: str) -> str:
-    """Return a setting's name in two lines: what it is, and the table it is in.
+    """Return a setting's name in two lines: what it is, and the layer or table it is of.
 
     Examples
     --------
@@ -49,7 +49,7 @@ def title(name: str) -> str:
     layer, _, own = name.rpartition(": ")
     table, _, key = own.partition(".")
     key = (key or table).removeprefix("objective.").replace(".", " ").replace("_", " ").replace("hidden layer ", "")
-    below = ", ".join(part for part in (layer, table if "." in own else "") if part)
+    below = layer or (table if "." in own else "")
     return f"{plot_text(key)}<br><i>{plot_text(below)}</i>" if below else plot_text(key)
 
 

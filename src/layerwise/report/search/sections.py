@@ -104,6 +104,8 @@ def _importance(summary: SearchSummary) -> Section:
         "Functional analysis of variance of a random forest fitted to the trials (Hutter et al. 2014): what each "
         "setting explains alone. The thin lines are the range over resamples of the trials."
     )
+    if len(summary.results.importances) < len(summary.results.domains):
+        lead += " Only settings that every trial has a value of, and that vary, are compared."
     if not summary.results.importances_sure:
         lead += (
             f" {count(trials)} trials are few for {len(summary.results.domains)} settings: take the order as uncertain."
