@@ -270,7 +270,9 @@ class Plan(Table):
 
 
 def gathered(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a table ``[search]`` with its domains under one key, each by its dotted name.
+    """Return a table ``[search]`` with its domains under one key, by dotted name and in the order of the names.
+
+    So a recipe means the same however it is written: a grid depends on the order.
 
     Examples
     --------
@@ -279,7 +281,7 @@ def gathered(values: Mapping[str, Any]) -> dict[str, Any]:
     """
     own = {key: value for key, value in values.items() if key in SearchPlan.model_fields and key != "domains"}
     others = {key: value for key, value in values.items() if key not in SearchPlan.model_fields}
-    return {**own, "domains": {**_dotted(others), **values.get("domains", {})}}
+    return {**own, "domains": dict(sorted({**_dotted(others), **values.get("domains", {})}.items()))}
 
 
 def _dotted(table: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

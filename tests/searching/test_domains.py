@@ -72,6 +72,7 @@ def test_settings_are_drawn_independently() -> None:
 def test_the_ends_of_a_span_are_its_first_and_last_point() -> None:
     assert Span(0.001, 0.5, log=True).points(3)[::2] == [0.001, 0.5]
     assert Span(0.001, 0.1, log=True).points(1) == [0.01]
+    assert Span(0.0, 4.0).points(2) == [1.0, 3.0] and Span(1, 10000, log=True, whole=True).points(2) == [10, 1000]
     assert Span(0.0, 0.6).points(4) == [0.0, 0.2, 0.4, 0.6]
     assert Span(2, 30, log=True, whole=True).points(3) == [2, 8, 30]
 

@@ -52,8 +52,9 @@ class Span:
         return int(min(max(round(self._at(self.low - 0.5, self.high + 0.5, uniform)), self.low), self.high))
 
     def points(self, count: int) -> list[float]:
-        """Return values at equal distances, the ends among them; one alone is the middle."""
-        shares = [0.5] if count == 1 else [step / (count - 1) for step in range(count)]
+        """Return values at equal distances: from end to end; of one the middle, of two the middles of the halves."""
+        few = {1: [0.5], 2: [0.25, 0.75]}  # the ends alone would say nothing of what lies between them
+        shares = few[count] if count in few else [step / (count - 1) for step in range(count)]
         found = [self._at(self.low, self.high, share) for share in shares]
         if self.whole:
             return list(dict.fromkeys(round(value) for value in found))
@@ -159,7 +160,7 @@ def grid_points(domains: Mapping[str, Domain], trials: int) -> dict[str, list[An
     Examples
     --------
     >>> grid_points({"a": Span(0.0, 1.0), "b": Span(1.0, 100.0, log=True), "c": Choices(("x", "y"))}, 13)
-    {'a': [0.0, 0.5, 1.0], 'b': [1.0, 100.0], 'c': ['x', 'y']}
+    {'a': [0.0, 0.5, 1.0], 'b': [3.16228, 31.6228], 'c': ['x', 'y']}
     """
     points = {name: domain.points(1) for name, domain in domains.items()}
     if _combinations(points) > trials:

@@ -140,7 +140,7 @@ class Searcher:
     def rungs(self) -> list[int]:
         """The epochs of fine-tuning at which successive halving decides."""
         domain = self.chosen.get("finetune.epochs")
-        epochs = self.plan.finetune.epochs if domain is None else int(min(domain.points(2)))
+        epochs = self.plan.finetune.epochs if domain is None else int(min(domain.points(3)))
         first = max(1, epochs // FACTOR**RUNGS)
         return [first * FACTOR**rung for rung in range(RUNGS) if first * FACTOR**rung < epochs] or [epochs]
 
