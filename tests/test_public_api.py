@@ -15,10 +15,10 @@ NAMES = {
     "KLSparsity", "L1Sparsity", "LISTA", "PredictiveSparseDecomposition", "RBM", "RankingLayer", "RankingLoss",
     "SparseAutoencoder", "SupervisedLayer", "EarlyStopping", "Exponential", "FinetuneResult",
     "GaussianNoise", "Inverse", "InverseTime", "LayerwiseError", "Linear", "Masking", "OnValidation",
-    "PretrainResult", "SaltAndPepper", "Stack", "Staged", "Step", "__version__", "compare", "finetune",
-    "load_mnist", "open_source", "pretrain",
+    "PretrainResult", "SaltAndPepper", "Search", "Stack", "Staged", "Step", "__version__", "compare", "finetune",
+    "load_mnist", "open_source", "pretrain", "search",
 }  # fmt: skip
-WITHOUT_EXAMPLE = {"Comparison", "FinetuneResult", "PretrainResult"}  # made by functions that show one
+WITHOUT_EXAMPLE = {"Comparison", "FinetuneResult", "PretrainResult", "Search"}  # made by functions that show one
 # Positional arguments, then those by name, in order. What a later issue adds goes between them.
 CONTRACT: dict[str, tuple[list[str], list[str]]] = {
     "pretrain": (
@@ -38,6 +38,11 @@ CONTRACT: dict[str, tuple[list[str], list[str]]] = {
         ["inputs", "targets"],
         ["pretrain_inputs", "network", "objective", "budgets", "headline", "test", "seeds", "min_gain",
          "tune", "baselines", "random_state", "run_dir", "resume", "verbose"],
+    ),
+    "search": (
+        ["inputs", "targets"],
+        ["domains", "trials", "method", "keep", "budget", "pretrain_inputs", "network", "objective", "test", "scale",
+         "settings", "device", "random_state", "run_dir", "resume", "callbacks", "verbose"],
     ),
     "open_source": (["x"], []),
     "load_mnist": ([], []),

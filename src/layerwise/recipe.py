@@ -235,7 +235,7 @@ def _domain_faults(values: Mapping[str, Any], broken: set[str]) -> list[str]:
 def _domain_fault(plan: Plan, name: str, domain: Any) -> str | None:
     table, _, key = name.partition(".")
     if not key or table not in SEARCHED_TABLES:
-        near = nearest(name, [*SearchPlan.model_fields, *SEARCHED_TABLES] if not key else SEARCHED_TABLES)
+        near = nearest(table, SEARCHED_TABLES if key else [*SearchPlan.model_fields, *SEARCHED_TABLES])
         return "is no setting of network, pretrain or finetune" + (f" (did you mean {near!r}?)" if near else "")
     fault = misfit(plan, name, None)
     if fault and fault.startswith("is unknown"):
