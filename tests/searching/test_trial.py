@@ -46,19 +46,21 @@ def test_no_test_row_reaches_a_trial(digits: Rows) -> None:
 
 def test_labels_outside_the_budget_and_of_other_folds_reach_no_trial(digits: Rows) -> None:
     """An objective that learns from labels is given those of the training part alone: others may be anything."""
-    plan = small_search({}, pretrain={"objective": "supervised"})
-    measurement = Measurement(plan, digits, 100)
-    assert len(measurement.folds) == 1
-    training, held_out = measurement.folds[0]
-    changed = digits.codes.clone()
-    outside = torch.ones(len(changed), dtype=torch.bool)
-    outside[measurement.chosen[training]] = False
-    changed[outside] = changed[outside].flip(0)
-    seen = measurement.chosen[training]
-    error, _ = measurement.run(plan, "trial-1")
-    measurement.rows = replace(digits, codes=changed)  # the rows drawn stay those of before
-    assert measurement.run(plan, "trial-1")[0] == error
-    assert not set(seen.tolist()) & set(measurement.chosen[held_out].tolist())
+    plan = small_search({}, pretrain={"objective": "supervised", "epochs": 20}, finetune={"epochs": 1})
+    measurement = Measurement(plan, digits, 300)
+    ((training, held_out),) = measurement.folds
+
+    def measured_with_noise_in(changed: torch.Tensor) -> float:
+        codes = digits.codes.clone()
+        codes[changed] = (codes[changed] + 1) % 10
+        measurement.rows = replace(digits, codes=codes)  # the rows drawn, and their labels, stay those of before
+        return measurement.run(plan, "trial-1")[0]
+
+    seen = torch.zeros(len(digits.codes), dtype=torch.bool)
+    seen[measurement.chosen[training]] = True
+    error = measured_with_noise_in(torch.zeros_like(seen))
+    assert measured_with_noise_in(~seen) == error != measured_with_noise_in(seen)
+    assert not seen[measurement.chosen[held_out]].any()
 
 
 @pytest.mark.parametrize("labels, folds, validated", [(100, 5, 100), (600, 1, 150)])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -131,7 +132,9 @@ class Searcher:
         if self.search.method == "tpe":
             done = len(Journal(folder, self.domains).trials())
             seed = self.randomness.seed("tpe", done) % 2**32  # a resumed search does not propose the same again
-            sampler = optuna.samplers.TPESampler(seed=seed, constant_liar=True)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # Optuna 4 calls constant_liar experimental
+                sampler = optuna.samplers.TPESampler(seed=seed, constant_liar=True)
         if self.search.method == "halving":
             pruner = optuna.pruners.SuccessiveHalvingPruner(min_resource=self.rungs[0], reduction_factor=FACTOR)
         return Journal(folder, self.domains, sampler, pruner)
