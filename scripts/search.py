@@ -81,6 +81,12 @@ NAMES = {
     "halving": "successive halving",
     "greedy": "greedy, layer by layer",
 }
+PICTURES = """![Where two grids and the random trials looked](images/search-projections.svg)
+
+The two rates of each trial; the colour is its validation error, the ring the best, the marks the projections. The
+grids try few values of a rate, each again and again.
+
+![The expected best of k random trials, and the grids' best so far](images/search-efficiency.svg)"""
 BEGIN, END = "<!-- measured -->", "<!-- end of measured -->"
 COLOURS = {"random": "#0072b2", "grid": "#d55e00", "finer-grid": "#009e73", "recipe": "#5b6675"}
 
@@ -196,7 +202,7 @@ def page() -> None:
     file = DOCS / "search.md"
     before, _, rest = file.read_text().partition(BEGIN)
     after = rest.partition(END)[2]
-    write_text(file, f"{before}{BEGIN}\n\n{tables(found, judged)}\n\n{END}{after}")
+    write_text(file, f"{before}{BEGIN}\n\n{tables(found, judged)}\n\n{PICTURES}\n\n{END}{after}")
 
 
 def tables(found: dict[str, Any], judged: dict[str, Any]) -> str:

@@ -57,7 +57,7 @@ def test_a_search_and_the_comparison_of_its_winner(
     for text in (
         "1,438 training rows; test rows stay untouched", "100, of which 100 validate, in 5 folds",
         "random, 2 trials and the recipe as it is", "0.01 to 1, logarithmic", "[8], [12]",
-        "trial 2 of 2: validation error", "Validation error in percent, the best trials", "on other rows expect more",
+        "trial 2 of 2: validation error", "Validation error in percent, the best trials", "expect more on other rows",
         "Cost: ", "best.toml tests it, this cost counted", "runs/small-search",
     ):  # fmt: skip
         assert text in told.err, text

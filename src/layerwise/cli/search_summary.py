@@ -44,7 +44,7 @@ def print_trials(found: Search) -> None:
     error, validated = f"{best['validation_error']:.2f} %", f"{results['validation_rows']:,} rows"
     say(
         f"\n[bold]{error}[/] validation error{against}, on {validated} (standard error {best['standard_error']:.2f}). "
-        "The best of many is too small: on other rows expect more."
+        "The smallest of many errors flatters: expect more on other rows."
     )
     for edge in results["edges"]:
         say(f"[bold yellow]Edge:[/] {_escaped(edge['text'])}.")

@@ -191,7 +191,7 @@ class Searcher:
         name = f"trial {trial.slot.number} of {self.search.trials}" if trial.slot.number else "the recipe as it is"
         if state == "complete":
             said = f"validation error {found['validation_error']:.2f} %"
-            if self.standing.best is None or found["validation_error"] < self.standing.best:
+            if self.standing.best is not None and found["validation_error"] < self.standing.best:
                 said += ", the best so far"
         else:
             said = f"{'given up' if state == 'pruned' else state}: {found['reason']}"
