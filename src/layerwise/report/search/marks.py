@@ -13,6 +13,7 @@ from .summary import Searched, SearchSummary
 
 BEST = "#d4620a"
 SCALE = [[0.0, "#08457e"], [0.35, "#3f8ac9"], [0.7, "#b3cfe8"], [1.0, "#e3eaf1"]]  # from few errors to many
+FEWEST_TICKS = 3
 TICKS = (0.5, 1, 2, 3, 5, 7, 10, 15, 20, 30, 50, 70, 100)
 
 
@@ -64,7 +65,7 @@ def error_axis(figure: go.Figure, summary: SearchSummary) -> None:
     """Make the vertical axis one of errors, logarithmic, the same in every figure."""
     low, high = error_range(summary)
     figure.update_yaxes(type="log", range=[math.log10(low), math.log10(high)],
-                        tickvals=[tick for tick in TICKS if low <= tick <= high])  # fmt: skip
+                        tickvals=error_ticks(low, high))  # fmt: skip
 
 
 def within(value: float | None, low: float, high: float) -> float:
@@ -85,3 +86,19 @@ def colours(summary: SearchSummary, errors: Sequence[float | None]) -> list[str]
     last = max(1, len(known) - 1)
     ranks = [1.0 if error is None else sum(other < error for other in known) / last for error in errors]
     return [str(colour) for colour in sample_colorscale(SCALE, [min(1.0, rank) for rank in ranks])] if ranks else []
+
+
+def error_ticks(low: float, high: float) -> list[float]:
+    """Return the marks of a logarithmic axis of errors: a few round numbers, however short the axis.
+
+    Examples
+    --------
+    >>> error_ticks(4.0, 60.0), error_ticks(8.0, 11.5)
+    ([5, 7, 10, 15, 20, 30, 50], [8.0, 9.0, 10.0, 11.0])
+    """
+    found: list[float] = [tick for tick in TICKS if low <= tick <= high]
+    for step in (5.0, 2.0, 1.0, 0.5, 0.2, 0.1):
+        if len(found) >= FEWEST_TICKS:
+            break
+        found = [step * number for number in range(math.ceil(low / step), math.floor(high / step) + 1)]
+    return found
