@@ -17,7 +17,7 @@ SOURCE = Path(layerwise.__file__).parent
 ROOMS = [
     "errors", "randomness", "write", "data", "nn", "objectives", "settings", "plan", "recipe", "runs", "report",
     "training", "stack", "checks", "origins", "pretraining", "finetuning", "sampling", "density", "analysis",
-    "comparison", "cli", "__init__",
+    "comparison", "searching", "cli", "__init__",
 ]  # fmt: skip
 MOST_LINES, MOST_FUNCTION_LINES = 320, 60
 MODULES = sorted(SOURCE.rglob("*.py"))

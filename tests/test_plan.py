@@ -11,7 +11,7 @@ import torch
 from pydantic import BaseModel, ValidationError
 from torch import nn
 
-from layerwise import DenoisingAutoencoder, EarlyStopping, InverseTime, Linear, compare, finetune, pretrain
+from layerwise import DenoisingAutoencoder, EarlyStopping, InverseTime, Linear, compare, finetune, pretrain, search
 from layerwise.plan import (
     UNFIT_OPTIMIZERS,
     ComparePlan,
@@ -20,6 +20,7 @@ from layerwise.plan import (
     NetworkPlan,
     Plan,
     PretrainPlan,
+    SearchPlan,
     optimizer_class,
 )
 from layerwise.settings import Table
@@ -28,6 +29,7 @@ DOORS: list[tuple[Callable[..., Any], type[Table]]] = [
     (pretrain, PretrainPlan),
     (finetune, FinetunePlan),
     (compare, ComparePlan),
+    (search, SearchPlan),
 ]
 # arguments of `compare` that stand in another table under the same name or, for the network, another one
 FROM_OTHER_TABLES = {
@@ -42,7 +44,7 @@ NOT_SETTINGS = {
     "network", "inputs", "targets", "validation", "device", "random_state", "run_dir", "resume", "callbacks", "verbose",
     "settings",
 }  # fmt: skip
-TABLES = [PretrainPlan, FinetunePlan, ComparePlan, DataPlan, NetworkPlan, Plan, EarlyStopping, Linear]
+TABLES = [PretrainPlan, FinetunePlan, ComparePlan, DataPlan, NetworkPlan, Plan, EarlyStopping, Linear]  # not [search]
 
 
 def defaults(table: type[BaseModel]) -> dict[str, Any]:
@@ -61,12 +63,13 @@ def test_every_field_is_an_argument_with_the_same_default(door: Callable[..., An
 @pytest.mark.parametrize("door, table", DOORS)
 def test_every_argument_is_a_field_or_documented_here(door: Callable[..., Any], table: type[Table]) -> None:
     known = set(table.model_fields) | NOT_SETTINGS
-    known |= set(FROM_OTHER_TABLES) if door is compare else set()
+    known |= set(FROM_OTHER_TABLES) if door in (compare, search) else set()
     assert set(inspect.signature(door).parameters) - known == set()
 
 
-def test_compare_takes_the_other_tables_defaults() -> None:
-    arguments = inspect.signature(compare).parameters
+@pytest.mark.parametrize("door", [compare, search])
+def test_compare_and_search_take_the_other_tables_defaults(door: Callable[..., Any]) -> None:
+    arguments = inspect.signature(door).parameters
     for name, (table, key) in FROM_OTHER_TABLES.items():
         assert arguments[name].default == defaults(table)[key], name
 

@@ -18,9 +18,9 @@ NAMES = {
     "GaussianNoise", "Inverse", "InverseTime", "LayerwiseError", "Linear", "Masking", "OnValidation",
     "PretrainResult", "SaltAndPepper", "Stack", "Staged", "Step", "__version__", "check_gradients",
     "compare", "draw_graph", "finetune", "load_mnist", "open_source", "pretrain", "Samples", "interpolate", "sample",
-    "project", "score",
+    "project", "score", "Search", "search",
 }  # fmt: skip
-WITHOUT_EXAMPLE = {"Comparison", "FinetuneResult", "PretrainResult"}  # made by functions that show one
+WITHOUT_EXAMPLE = {"Comparison", "FinetuneResult", "PretrainResult", "Search"}  # made by functions that show one
 # Positional arguments, then those by name, in order. What a later issue adds goes between them.
 CONTRACT: dict[str, tuple[list[str], list[str]]] = {
     "pretrain": (
@@ -51,6 +51,11 @@ CONTRACT: dict[str, tuple[list[str], list[str]]] = {
         ["targets", "loss", "parameters", "values", "opened", "random_state", "title", "path"],
     ),
     "check_gradients": (["network", "batch"], ["targets", "loss", "elements", "random_state"]),
+    "search": (
+        ["inputs", "targets"],
+        ["domains", "trials", "method", "keep", "budget", "pretrain_inputs", "network", "objective", "test", "scale",
+         "settings", "device", "random_state", "run_dir", "resume", "callbacks", "verbose"],
+    ),
     "open_source": (["x"], []),
     "load_mnist": ([], []),
     "Masking": (["rate"], []),

@@ -19,7 +19,7 @@ from layerwise import (
 )
 from layerwise.errors import PlanError
 from layerwise.plan import ComparePlan, DataPlan, FinetunePlan, NetworkPlan, Plan, PretrainPlan
-from layerwise.recipe import check, read_recipe, shipped, to_toml
+from layerwise.recipe import check, read_recipe, shipped, to_toml, with_settings
 
 
 def faults(values: dict[str, Any], table: Any = Plan) -> str:
@@ -205,5 +205,84 @@ def test_a_written_recipe_is_complete() -> None:
     """Every setting is written, defaults included; only what is None has no line (TOML has no null)."""
     tables = tomllib.loads(to_toml(Plan()))
     for name, table in Plan():
-        if name != "name":
+        if name != "name" and table is not None:
             assert set(tables[name]) == {key for key, value in table if value is not None}, name
+
+
+DOMAINS = {
+    "pretrain.learning_rate": {"low": 0.001, "high": 1.0, "log": True},
+    "pretrain.objective.corruption.rate": {"low": 0.0, "high": 0.6},
+    "network.hidden_layer_sizes": [[250], [500, 500]],
+    "finetune.l2": [0.0, 0.001],
+}
+
+
+def nested(domains: dict[str, Any]) -> dict[str, Any]:
+    """Write dotted names as tables within tables, as TOML reads a name without quotes."""
+    found: dict[str, Any] = {}
+    for name, domain in domains.items():
+        *path, key = name.split(".")
+        table = found
+        for piece in path:
+            table = table.setdefault(piece, {})
+        table[key] = domain
+    return found
+
+
+def test_domains_mean_the_same_however_they_are_written() -> None:
+    quoted = check(Plan, {"search": {"trials": 9, **DOMAINS}}, "x")
+    assert check(Plan, {"search": {"trials": 9, **nested(DOMAINS)}}, "x") == quoted
+    backwards = dict(reversed(DOMAINS.items()))
+    assert to_toml(check(Plan, {"search": {**backwards, "trials": 9}}, "x")) == to_toml(quoted)
+    again = check(Plan, tomllib.loads(to_toml(quoted)), "x")
+    assert again == quoted and list(again.search.domains) == sorted(DOMAINS)  # type: ignore[union-attr]
+
+
+DOMAIN_FAULTS = [
+    ({"pretrain.learnin_rate": [1]}, "search.pretrain.learnin_rate is unknown (did you mean 'learning_rate'?)"),
+    ({"pretrain.objective.rate": [1]}, "search.pretrain.objective.rate is unknown"),
+    ({"pretrain.early_stopping.patience": [1]}, "search.pretrain.early_stopping.patience is unknown"),
+    ({"pretain.epochs": [1]}, "is no setting of network, pretrain or finetune (did you mean 'pretrain'?)"),
+    ({"compare.seeds": [1]}, "search.compare.seeds is no setting of network, pretrain or finetune"),
+    ({"trails": 5}, "search.trails is no setting of network, pretrain or finetune (did you mean 'trials'?)"),
+    ({"finetune.l2": []}, "search.finetune.l2 has no choices"),
+    ({"finetune.l2": 0.1}, "search.finetune.l2 found 0.1, should be a list of choices or a table of low and high"),
+    ({"finetune.l2": [0.1, -1.0]}, "search.finetune.l2 has a choice that cannot be: found -1.0, should be"),
+    ({"network.activation": ["relu", "rleu"]}, "a choice that cannot be: found 'rleu', should be 'sigmoid'"),
+    ({"finetune.l2": {"low": 0.1}}, "search.finetune.l2 high is missing"),
+    ({"finetune.l2": {"low": 0.1, "high": 1.0, "step": 2}}, "search.finetune.l2 step is unknown"),
+    ({"finetune.l2": {"low": 0.1, "high": 0.1}}, "low 0.1 should be below high 0.1"),
+    ({"finetune.l2": {"low": 0.0, "high": 0.1, "log": True}}, "low 0 has no logarithm"),
+    ({"pretrain.epochs": {"low": 0, "high": 9}}, "search.pretrain.epochs has an end that cannot be: found 0.0, should"),
+    ({"pretrain.learning_rate": {"low": 0.1, "high": float("inf")}}, "should be a finite number"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("search, message", DOMAIN_FAULTS)
+def test_a_domain_that_does_not_fit_is_a_fault_of_the_recipe(search: dict[str, Any], message: str) -> None:
+    with pytest.raises(PlanError) as caught:
+        check(Plan, {"search": search}, "recipe x")
+    assert caught.value.message.startswith("recipe x has 1 fault: ") and message in caught.value.message
+
+
+def test_the_faults_of_domains_are_told_with_all_others() -> None:
+    search = {"trials": 0, "pretrain.epoch": [1], "finetune.l2": {"low": 2.0, "high": 1.0}}
+    with pytest.raises(PlanError) as caught:
+        check(Plan, {"search": search, "pretrain": {"epochs": 0}, "finetune": {"loss": "x"}}, "recipe x")
+    assert caught.value.message.startswith("recipe x has 5 faults: ")
+    for name in ("pretrain.epochs", "finetune.loss", "search.trials", "search.pretrain.epoch", "search.finetune.l2"):
+        assert f"{name} " in caught.value.message
+
+
+def test_settings_are_put_where_they_belong() -> None:
+    plan = Plan(pretrain={"objective": ("denoising", "denoising")}, search=DOMAINS)
+    every = with_settings(plan, {"pretrain.objective.corruption.rate": 0.4}).pretrain.objective
+    one = with_settings(plan, {"pretrain.objective.1.corruption.rate": 0.4}).pretrain.objective
+    assert [layer.corruption.rate for layer in every] == [0.4, 0.4]  # type: ignore[union-attr]
+    assert [layer.corruption.rate for layer in one] == [0.25, 0.4]  # type: ignore[union-attr]
+    both = {"pretrain.objective.corruption.rate": 0.4, "pretrain.objective": "denoising"}
+    with pytest.raises(PlanError, match=r"corruption\.rate is unknown"):
+        with_settings(plan, both)  # a name has no table to reach into
+    assert with_settings(plan, {}).search is None and plan.search is not None
+    with pytest.raises(PlanError, match="is unknown"):
+        with_settings(plan, {"pretrain.epoch": 3})

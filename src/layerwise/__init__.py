@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from .pretraining import PretrainResult, pretrain
     from .sampling.interpolation import interpolate
     from .sampling.sample import Samples, sample
+    from .searching.search import Search, search
     from .settings import EarlyStopping, Exponential, Inverse, InverseTime, Linear, OnValidation, Staged, Step
     from .stack import Stack
 
@@ -75,6 +76,7 @@ __all__ = [
     "RankingLoss",
     "SaltAndPepper",
     "Samples",
+    "Search",
     "SparseAutoencoder",
     "Stack",
     "Staged",
@@ -92,6 +94,7 @@ __all__ = [
     "project",
     "sample",
     "score",
+    "search",
 ]
 _HOMES = {
     "analysis.gradient_check": ("check_gradients",),
@@ -127,6 +130,7 @@ _HOMES = {
         "L1Sparsity",
     ),
     "objectives.ranking": ("RankingLoss",),
+    "searching.search": ("Search", "search"),
     "settings": ("EarlyStopping", "Exponential", "Inverse", "InverseTime", "Linear", "OnValidation", "Staged", "Step"),
     "pretraining": ("PretrainResult", "pretrain"),
     "sampling.interpolation": ("interpolate",),

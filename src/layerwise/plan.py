@@ -7,11 +7,19 @@ the command read them from here.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal
 
 import torch
-from pydantic import BeforeValidator, Field, ValidationInfo, field_validator, model_validator
+from pydantic import (
+    BeforeValidator,
+    Field,
+    SerializerFunctionWrapHandler,
+    ValidationInfo,
+    field_validator,
+    model_serializer,
+    model_validator,
+)
 
 from .errors import nearest
 from .nn.initialization import InitializerName
@@ -27,6 +35,7 @@ from .settings import (
     OnValidation,
     Positive,
     Precision,
+    Range,
     Rate,
     Schedule,
     Staged,
@@ -205,8 +214,50 @@ class ComparePlan(Table):
     random_state: Annotated[int, Field(ge=0)] = 0
 
 
+MethodName = Literal["random", "halving", "greedy", "grid", "tpe"]
+Domain = Range | tuple[Any, ...]
+
+
+class SearchPlan(Table):
+    """The table ``[search]``: arguments of `layerwise.search`, and the domain of each setting that is searched.
+
+    Every other key of the table is a setting's dotted name, ``"pretrain.learning_rate"``; its value is a `Range` or the
+    choices. ``recipe.check`` tries both against the rest of the plan.
+    """
+
+    trials: Count = 60
+    method: MethodName = "random"
+    keep: Count = 3
+    budget: Count | None = None
+    domains: Mapping[str, Domain] = Field(default_factory=dict)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _gather(cls, values: Any) -> Any:
+        return gathered(values) if isinstance(values, Mapping) else values
+
+    @model_serializer(mode="wrap")
+    def _as_written(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        own: dict[str, Any] = handler(self)
+        domains = own.pop("domains")
+        return {**own, **domains}
+
+
+class SearchedPlan(Table):
+    """The table ``[searched]``: what the search that found a recipe was given and has cost; `compare` counts it."""
+
+    method: MethodName
+    trials: Count
+    seconds: NotNegative
+    labels: Count
+    validation_rows: Count
+    validation_error: NotNegative
+    epochs: Count
+    rows: str
+
+
 class Plan(Table):
-    """A whole comparison."""
+    """A whole comparison, with what may be searched beforehand."""
 
     name: str = "default"
     data: DataPlan = DataPlan()
@@ -214,6 +265,34 @@ class Plan(Table):
     pretrain: PretrainPlan = PretrainPlan()
     finetune: FinetunePlan = FinetunePlan()
     compare: ComparePlan = ComparePlan()
+    search: SearchPlan | None = None
+    searched: SearchedPlan | None = None
+
+
+def gathered(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a table ``[search]`` with its domains under one key, by dotted name and in the order of the names.
+
+    So a recipe means the same however it is written: a grid depends on the order.
+
+    Examples
+    --------
+    >>> gathered({"trials": 9, "pretrain": {"learning_rate": {"low": 0.1, "high": 1.0}}})
+    {'trials': 9, 'domains': {'pretrain.learning_rate': {'low': 0.1, 'high': 1.0}}}
+    """
+    own = {key: value for key, value in values.items() if key in SearchPlan.model_fields and key != "domains"}
+    others = {key: value for key, value in values.items() if key not in SearchPlan.model_fields}
+    return {**own, "domains": dict(sorted({**_dotted(others), **values.get("domains", {})}.items()))}
+
+
+def _dotted(table: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Return a table's leaves by dotted name; a table of low or high is one."""
+    found: dict[str, Any] = {}
+    for key, value in table.items():
+        if isinstance(value, Mapping) and not {"low", "high"} & set(value):
+            found |= _dotted(value, f"{prefix}{key}.")
+        else:
+            found[f"{prefix}{key}"] = value
+    return found
 
 
 # They need more than a gradient of every parameter: a closure, sparse gradients, matrices only.

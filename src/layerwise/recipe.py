@@ -1,11 +1,13 @@
 """Plans as TOML recipes: read, override, check as a whole, write.
 
-A recipe has the tables ``[data] [network] [pretrain] [finetune] [compare]``, keyed as the functions' arguments. All
-faults are reported together, each with the nearest valid key.
+A recipe has the tables ``[data] [network] [pretrain] [finetune] [compare]``, keyed as the functions' arguments, and
+``[search]``, keyed by the settings that may be searched. All faults are reported together, each with the nearest valid
+key.
 """
 
 from __future__ import annotations
 
+import copy
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import fields, is_dataclass
@@ -20,8 +22,8 @@ from .errors import PlanError, nearest
 from .nn.corruption import GaussianNoise, Masking, SaltAndPepper
 from .objectives import BY_NAME
 from .objectives.ranking import RankingLoss
-from .plan import Plan
-from .settings import Exponential, Inverse, InverseTime, Linear, OnValidation, Staged, Step, Table
+from .plan import Plan, SearchPlan, gathered
+from .settings import Exponential, Inverse, InverseTime, Linear, OnValidation, Range, Staged, Step, Table
 
 KINDS: dict[str, type] = {
     **BY_NAME,
@@ -63,10 +65,17 @@ def check(table: type[T], values: Mapping[str, Any], what: str) -> T:
     ... except PlanError as error: print(error.message)
     recipe x has 2 faults: network.units is unknown; pretrain.epoch is unknown (did you mean 'epochs'?)
     """
+    found, items = None, []
     try:
-        return table.model_validate(values)
+        found = table.model_validate(values)
     except ValidationError as error:
-        faults = _faults(table, values, error.errors())
+        items = error.errors()
+    # domains are said in their own words: they are tried against what is sound of the rest
+    faults = _faults(table, values, [item for item in items if item["loc"][:2] != ("search", "domains")])
+    if table is Plan and isinstance(values.get("search"), Mapping):
+        faults += _domain_faults(values, {str(item["loc"][0]) for item in items})
+    if found is not None and not faults:
+        return found
     count = "1 fault" if len(faults) == 1 else f"{len(faults)} faults"
     raise PlanError(f"{what} has {count}: {'; '.join(faults)}", "correct every fault named above")
 
@@ -114,6 +123,51 @@ def read_recipe(recipe: str | Path, overrides: Sequence[str] = ()) -> Plan:
     return check(Plan, values, f"recipe {recipe}")
 
 
+SEARCHED_TABLES = ("network", "pretrain", "finetune")
+
+
+def with_settings(plan: Plan, settings: Mapping[str, Any]) -> Plan:
+    """Return a plan with other values of some settings, named by table and key, and without what is to be searched.
+
+    A name that leads through a sequence, one objective for each layer, holds for all its members; a number picks one.
+
+    Raises
+    ------
+    PlanError
+        When there is no such setting, or a value is out of bounds.
+
+    Examples
+    --------
+    >>> with_settings(Plan(), {"pretrain.objective.corruption.rate": 0.4}).pretrain.objective.corruption
+    Masking(rate=0.4, kind='masking')
+    """
+    values = plan.model_dump(mode="json", exclude={"search"})
+    for name in sorted(settings, key=lambda name: name.count(".")):  # an objective before its corruption
+        fault = _put(values, name.split("."), settings[name])
+        if fault:
+            raise PlanError(f"{name} {fault}", "correct the setting's name")
+    return check(Plan, values, "the plan")
+
+
+def misfit(plan: Plan, name: str, value: Any) -> str | None:
+    """Say why a setting cannot have a value in a plan, None where it can.
+
+    Examples
+    --------
+    >>> misfit(Plan(), "pretrain.epochs", 2.5), misfit(Plan(), "pretrain.epochs", 2)
+    ('found 2.5, should be a valid integer, got a number with a fractional part', None)
+    """
+    values = plan.model_dump(mode="json", exclude={"search"})
+    fault = _put(values, name.split("."), value)
+    if fault:
+        return fault
+    try:
+        Plan.model_validate(values)
+    except ValidationError as error:
+        return _faults(Plan, values, error.errors())[0].removeprefix(name).strip()
+    return None
+
+
 def to_toml(plan: Plan) -> str:
     """Write a plan as a complete recipe: every setting, defaults included, so that it can be run again.
 
@@ -152,6 +206,52 @@ def _override(values: dict[str, Any], override: str) -> None:
         if not isinstance(table, dict):
             raise PlanError(f"--set {override!r}: {name!r} is not a table", "name a table and a key of it")
     table[path[-1]] = value
+
+
+def _put(values: Any, path: Sequence[str], value: Any) -> str | None:
+    """Set a value below its path in place, and say what is wrong with the path where it leads nowhere."""
+    piece, *rest = path
+    if isinstance(values, list):
+        if piece.isdigit() and int(piece) < len(values):
+            return _put({piece: values}, [piece], value) if not rest else _put(values[int(piece)], rest, value)
+        return next((fault for member in values if (fault := _put(member, path, value))), None)
+    if not isinstance(values, dict) or piece not in values:
+        near = nearest(piece, values) if isinstance(values, dict) else None
+        return "is unknown" + (f" (did you mean {near!r}?)" if near else "")
+    if rest:
+        return _put(values[piece], rest, value)
+    values[piece] = copy.deepcopy(value)  # a longer name may reach into it
+    return None
+
+
+def _domain_faults(values: Mapping[str, Any], broken: set[str]) -> list[str]:
+    """Say what is wrong with the domains of ``[search]``, tried against those tables that are sound."""
+    base = Plan.model_validate({key: value for key, value in values.items() if key not in {*broken, "search"}})
+    domains = gathered(values["search"])["domains"]
+    faults = {name: _domain_fault(base, name, domain) for name, domain in domains.items()}
+    return [f"search.{name} {fault}" for name, fault in faults.items() if fault]
+
+
+def _domain_fault(plan: Plan, name: str, domain: Any) -> str | None:
+    table, _, key = name.partition(".")
+    if not key or table not in SEARCHED_TABLES:
+        near = nearest(table, SEARCHED_TABLES if key else [*SearchPlan.model_fields, *SEARCHED_TABLES])
+        return "is no setting of network, pretrain or finetune" + (f" (did you mean {near!r}?)" if near else "")
+    fault = misfit(plan, name, None)
+    if fault and fault.startswith("is unknown"):
+        return fault
+    if isinstance(domain, (list, tuple)):
+        found = (misfit(plan, name, choice) for choice in domain)
+        told = next((f"has a choice that cannot be: {fault}" for fault in found if fault), None)
+        return told if domain else "has no choices"
+    if not isinstance(domain, (Mapping, Range)):
+        return f"found {domain!r}, should be a list of choices or a table of low and high"
+    try:
+        ends = Range.model_validate(domain)
+    except ValidationError as error:
+        return ", ".join(fault.strip() for fault in _faults(Range, dict(domain), error.errors()))
+    found = (misfit(plan, name, end) for end in (ends.low, ends.high))
+    return next((f"has an end that cannot be: {fault}" for fault in found if fault), None)
 
 
 def _faults(table: type[Table], values: Mapping[str, Any], items: Sequence[Any]) -> list[str]:

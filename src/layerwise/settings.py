@@ -1,4 +1,4 @@
-"""What settings are made of: tables, bounded numbers, schedules, the rule of early stopping."""
+"""What settings are made of: tables, bounded numbers, schedules, ranges to search, the rule of early stopping."""
 
 from __future__ import annotations
 
@@ -186,6 +186,39 @@ class OnValidation(Table):
 Schedule = Annotated[
     Step | Exponential | Inverse | Staged | InverseTime | Linear | OnValidation, Field(discriminator="kind")
 ]
+
+
+class Range(Table):
+    """Where a search looks for a number: between two others, evenly, or evenly in its logarithm.
+
+    Parameters
+    ----------
+    low, high : float
+        Both may be reached.
+    log : bool
+        Whether equal ratios are equally likely, as is right for rates and strengths; ``low`` is then above 0.
+
+    References
+    ----------
+    Bergstra and Bengio (2012), Random search for hyper-parameter optimization.
+
+    Examples
+    --------
+    >>> Range(low=0.001, high=1.0, log=True).log
+    True
+    """
+
+    low: Annotated[float, Field(allow_inf_nan=False)]
+    high: Annotated[float, Field(allow_inf_nan=False)]
+    log: bool = False
+
+    @model_validator(mode="after")
+    def _runs_upwards(self) -> Range:
+        if self.low >= self.high:
+            raise ValueError(f"low {self.low:g} should be below high {self.high:g}")
+        if self.log and self.low <= 0.0:
+            raise ValueError(f"low {self.low:g} has no logarithm")
+        return self
 
 
 class EarlyStopping(Table):

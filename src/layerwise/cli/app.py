@@ -12,6 +12,7 @@ import typer
 from ..errors import LayerwiseError
 from .compare import compare
 from .sample import sample
+from .search import search
 
 app = typer.Typer(
     name="layerwise",
@@ -22,6 +23,7 @@ app = typer.Typer(
 )
 app.command()(compare)
 app.command()(sample)
+app.command()(search)
 
 
 class Terminated(BaseException):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -53,18 +53,11 @@ def compare(
     from .progress import watching
     from .summary import print_plan, print_results
 
-    overrides = list(settings or [])
     values = {
-        "data.inputs": data, "data.targets": target, "data.test": _number(test),
-        "data.pretrain_inputs": pretrain_data, "compare.budgets": _budgets(budgets),
-        "compare.seeds": seeds, "compare.random_state": random_state,
+        "data.inputs": data, "data.targets": target, "data.test": test, "data.pretrain_inputs": pretrain_data,
+        "compare.budgets": _budgets(budgets), "compare.seeds": seeds, "compare.random_state": random_state,
     }  # fmt: skip
-    overrides += [
-        f"{key}={json.dumps(value, ensure_ascii=False)}" for key, value in values.items() if value is not None
-    ]
-    if data is not None and recipe is None:
-        overrides.append(f"name={json.dumps(Path(data.partition('::')[0]).stem, ensure_ascii=False)}")
-    plan = read_recipe(recipe or ("default" if data else "mnist"), overrides)
+    plan = read_recipe(recipe or ("default" if data else "mnist"), overridden(settings, values, data, recipe))
     experiment = Experiment(plan, gather_files(plan.data, plan.compare.random_state))
     expected = estimate(experiment)
     folder = open_run(experiment, out or Path("runs") / plan.name, resume)
@@ -75,6 +68,15 @@ def compare(
     if as_json:
         json.dump(plain(found.results), sys.stdout, indent=1)
         print()
+
+
+def overridden(settings: list[str] | None, values: dict[str, Any], data: str | None, recipe: str | None) -> list[str]:
+    """Return the ``--set`` overrides with those that options stand for, and a name from the data without a recipe."""
+    given = {**values, "data.test": _number(values["data.test"])}
+    if data is not None and recipe is None:
+        given["name"] = Path(data.partition("::")[0]).stem
+    told = [f"{key}={json.dumps(value, ensure_ascii=False)}" for key, value in given.items() if value is not None]
+    return [*(settings or []), *told]
 
 
 def _number(text: str | None) -> float | str | None:

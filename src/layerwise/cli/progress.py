@@ -60,7 +60,7 @@ class Pace:
 def watching(experiment: Experiment, expected: Estimate) -> Iterator[Callback]:
     """Show progress on standard error while the block runs, and every summary where the plan asks for them."""
     console = Console(stderr=True)
-    handler = _Lines(console)
+    handler = Lines(console)
     logger = logging.getLogger("layerwise")
     level = logger.level
     logger.addHandler(handler)
@@ -131,7 +131,7 @@ def describe(told: Told, experiment: Experiment) -> str:
     return f"{seed}: {labels}, fine-tuning the {parts[2]} arm"
 
 
-class _Lines(logging.Handler):
+class Lines(logging.Handler):
     """Log lines above the bar."""
 
     def __init__(self, console: Console) -> None:
@@ -139,4 +139,5 @@ class _Lines(logging.Handler):
         self.console = console
 
     def emit(self, record: logging.LogRecord) -> None:
+        """Print a record's message."""
         self.console.print(record.getMessage(), highlight=False, markup=False, soft_wrap=True)

@@ -50,6 +50,9 @@ def print_results(results: dict[str, Any], folder: Path) -> None:
     note = _baseline_note(results)
     if note:
         say(f"[bold]Note:[/] {note}")
+    if results["search"]:
+        statement = results["search"]["statement"]
+        say(f"[bold]{'Note' if results['search']['same_rows'] else 'Warning'}:[/] {statement}.")
     say(f"\nReport: {folder / 'report.html'}")
 
 
@@ -89,8 +92,13 @@ def _cost(results: dict[str, Any]) -> str:
     seconds = cost["pretraining_seconds"]
     return (
         f"pre-training took {roughly(sum(seconds) / len(seconds))} a seed; "
-        f"all training {roughly(cost['total_seconds'])}."
+        f"{_searched(results)}all training {roughly(cost['total_seconds'])}."
     )
+
+
+def _searched(results: dict[str, Any]) -> str:
+    found = results["search"]
+    return f"the search before it {roughly(found['seconds'])}; " if found else ""
 
 
 def _baseline_note(results: dict[str, Any]) -> str:

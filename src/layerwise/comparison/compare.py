@@ -143,7 +143,7 @@ def compare(
     seed = as_seed(random_state)
     factory = _factory(network, settings or {})
     own = {
-        "data": _data(inputs, targets, test, scale, pretrain_inputs),
+        "data": data_table(inputs, targets, test, scale, pretrain_inputs),
         "network": {"factory": _name_of(factory)} if factory else {"hidden_layer_sizes": tuple(network)},  # type: ignore[arg-type]
         "pretrain": {"objective": objective},
         "compare": {
@@ -153,7 +153,7 @@ def compare(
             "baselines": baselines if baselines == "auto" else tuple(baselines), "random_state": seed,
         },
     }  # fmt: skip
-    plan = check(Plan, _merged(own, settings or {}), "compare")
+    plan = check(Plan, merged(own, settings or {}), "compare")
     rows = gather(
         inputs, targets, name="your data", scale=scale, test=test, random_state=seed, pretrain_inputs=pretrain_inputs,
         flat=factory is None,
@@ -185,7 +185,7 @@ def _name_of(factory: Factory) -> str:
     return str(getattr(factory, "__qualname__", type(factory).__qualname__))
 
 
-def _data(inputs: Any, targets: Any, test: Any, scale: Any, pretrain_inputs: Any) -> dict[str, Any]:
+def data_table(inputs: Any, targets: Any, test: Any, scale: Any, pretrain_inputs: Any) -> dict[str, Any]:
     """Return the recipe's table of the data: files by name, rows in memory as what they are."""
 
     def named(source: Any) -> str:
@@ -199,13 +199,13 @@ def _data(inputs: Any, targets: Any, test: Any, scale: Any, pretrain_inputs: Any
     return table
 
 
-def _merged(own: Mapping[str, Mapping[str, Any]], settings: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
-    """Add further settings to the keywords of `compare`; naming one twice is an error."""
+def merged(own: Mapping[str, Mapping[str, Any]], settings: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """Add further settings to those given as keywords; naming one twice is an error."""
     twice = [f"{name}.{key}" for name, table in own.items() for key in table if key in settings.get(name, {})]
     if twice or "data" in settings:
         raise PlanError(
-            f"settings name {', '.join(twice or ['data'])}, which compare takes as keywords",
-            "give them as keywords: network=, objective=, budgets=, test=, seeds= and so on",
+            f"settings name {', '.join(twice or ['data'])}, which are taken as keywords",
+            "give them as keywords: network=, objective=, test= and so on",
         )
     return {name: {**settings.get(name, {}), **own.get(name, {})} for name in {**settings, **own}}
 

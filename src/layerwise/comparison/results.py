@@ -41,7 +41,8 @@ def results_of(plan: Plan, rows: Rows, measured: Measured) -> dict[str, Any]:
         "budgets": _budgets(gains, measured),
         "convergence": _convergence(plan, measured),
         "baselines": _baselines(plan.compare.seeds, measured),
-        "cost": _cost(plan.compare.seeds, measured),
+        "cost": _cost(plan, measured),
+        "search": _search(plan, rows),
         "layers": _layers(measured),
         "by_layer": _by_layer(measured),
         "parameters": measured.parameters,
@@ -110,8 +111,13 @@ def _baselines(seeds: int, measured: Measured) -> list[dict[str, Any]]:
     return found
 
 
-def _cost(seeds: int, measured: Measured) -> dict[str, Any]:
-    """Return seconds of training; the time for validation, loading and the report is not in them."""
+def _cost(plan: Plan, measured: Measured) -> dict[str, Any]:
+    """Return seconds of training; the time for validation, loading and the report is not in them.
+
+    The search that found a recipe is in the total, by the clock of its trials.
+    """
+    seeds = plan.compare.seeds
+    search = plan.searched.seconds if plan.searched else 0.0
     finetuning = {
         arm: [sum(measured.outcomes[seed, labels, arm].seconds for labels in measured.budgets) for seed in range(seeds)]
         for arm in ARMS
@@ -120,14 +126,33 @@ def _cost(seeds: int, measured: Measured) -> dict[str, Any]:
     tuning = {arm: sum(row["seconds"] for row in measured.tuning if row["arm"] == arm) for arm in arms}
     pretraining = [_pretraining_seconds(seed, measured) for seed in range(seeds)]
     baselines = sum(outcome.seconds for (_, _, arm), outcome in measured.outcomes.items() if arm not in ARMS)
-    total = sum(pretraining) + sum(map(sum, finetuning.values())) + sum(tuning.values()) + baselines
+    total = sum(pretraining) + sum(map(sum, finetuning.values())) + sum(tuning.values()) + baselines + search
     return {
         "pretraining_seconds": pretraining,
         "finetuning_seconds": finetuning,
         "tuning_seconds": tuning,
         "baseline_seconds": baselines,
+        "search_seconds": search,
         "total_seconds": total,
     }
+
+
+def _search(plan: Plan, rows: Rows) -> dict[str, Any] | None:
+    """Return what the search for a recipe's settings means for the comparison, None where there was none."""
+    found = plan.searched
+    if found is None:
+        return None
+    same = found.rows == rows.fingerprint
+    seen = (
+        "it was given these training rows and labels, and none of these test rows"
+        if same
+        else "its training rows were others than these, so that it may have been given some of these test rows"
+    )
+    statement = (
+        f"the settings come from a search of {found.trials} trials on {found.labels:,} labels, which chose them for "
+        f"the pre-trained arm and is a cost of that arm alone; {seen}"
+    )
+    return {"trials": found.trials, "seconds": found.seconds, "same_rows": same, "statement": statement}
 
 
 def _pretraining_seconds(seed: int, measured: Measured) -> float:

@@ -17,6 +17,8 @@ from ..data.targets import load_targets
 from ..errors import DataError
 from ..plan import DataPlan
 from ..randomness import Randomness
+from ..runs.folder import identity_of
+from ..settings import Table
 from .budgets import split_test
 
 ARRAYS = "arrays"  # what a recipe says of rows that were handed over in Python
@@ -55,6 +57,11 @@ class Rows:
     def width(self) -> int:
         """Number of elements of a row."""
         return math.prod(self.inputs.shape[1:])
+
+    @property
+    def fingerprint(self) -> str:
+        """What training rows with their labels are told from others by."""
+        return identity_of(Table(), 0, self.inputs, self.codes)[:16]
 
 
 def gather_files(plan: DataPlan, random_state: int) -> Rows:

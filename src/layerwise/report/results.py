@@ -84,6 +84,7 @@ class Cost(Record):
     finetuning_seconds: dict[str, tuple[float, ...]] = {}
     tuning_seconds: dict[str, float] = {}
     baseline_seconds: float | None = None
+    search_seconds: float | None = None
     total_seconds: float | None = None
 
 
@@ -153,6 +154,15 @@ class DataFacts(Record):
     classes: tuple[str | int | float, ...] = ()
 
 
+class SearchBefore(Record):
+    """The search that found the settings of a comparison."""
+
+    trials: int
+    seconds: float
+    same_rows: bool
+    statement: str
+
+
 class Results(Record):
     """The whole of ``results.json``."""
 
@@ -169,6 +179,7 @@ class Results(Record):
     convergence: Convergence | None = None
     baselines: tuple[Baseline, ...] = ()
     cost: Cost = Cost()
+    search: SearchBefore | None = None
     layers: tuple[LayerLoss, ...] = ()
     by_layer: ByLayer | None = None
     data: DataFacts

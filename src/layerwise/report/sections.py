@@ -29,7 +29,7 @@ def sections(summary: Summary) -> tuple[Section, ...]:
         _reconstructions(summary),
         _baselines(summary),
         _tuning(summary),
-        Section("cost", "What it cost", tables=(tables.cost(summary),)),
+        _cost(summary),
     ]
     return tuple(section for section in made if section is not None)
 
@@ -238,6 +238,12 @@ def _tuning(summary: Summary) -> Section:
     spent = duration(sum(row.seconds or 0.0 for row in summary.tuning))
     lead = f"Both arms chose from one small grid, and every model on the same validation rows; it took {spent} in all."
     return Section("tuning", title, lead, tables=(table,))
+
+
+def _cost(summary: Summary) -> Section:
+    search = summary.results.search
+    lead = f"{search.statement[:1].upper()}{search.statement[1:]}." if search else ""
+    return Section("cost", "What it cost", lead, tables=(tables.cost(summary),))
 
 
 @dataclass(frozen=True)

@@ -29,7 +29,8 @@ REMEDY = {
     "recipe.toml": "it is written first; give the folder of a run that was started by layerwise compare",
     "environment.json": "it is written first; give the folder of a run that was started by layerwise compare",
     "history.jsonl": "restore history.jsonl from a copy, or run the comparison again into a new folder",
-    "results.json": "results.json is written when a run ends; finish this one with layerwise compare --resume",
+    "results.json": "results.json is written when a run ends; finish this one with --resume",
+    "best.toml": "best.toml is written when a search ends; finish this one with layerwise search --resume",
     "tuning.json": "restore tuning.json from a copy, or delete it to make the page without the tuning table",
     "arrays.npz": "restore arrays.npz from a copy, or delete it to make the page without pictures",
 }
@@ -141,18 +142,18 @@ def read_summary(run_dir: str | Path) -> Summary:
     folder = Path(run_dir)
     if not folder.is_dir():
         raise RunError(f"{folder} is not a folder", "give the folder that layerwise compare wrote")
-    recipe_text = _read_text(folder / "recipe.toml")
-    environment = _read_json(folder / "environment.json")
+    recipe_text = read_text(folder / "recipe.toml")
+    environment = read_json(folder / "environment.json")
     if not isinstance(environment, dict):
         raise _invalid(folder / "environment.json", "expected a JSON object")
-    results = _read_records(folder / "results.json", TypeAdapter(Results))
+    results = read_records(folder / "results.json", TypeAdapter(Results))
     tuning = folder / "tuning.json"
     return Summary(
         results=results,
         recipe=MappingProxyType(_parse_recipe(folder / "recipe.toml", recipe_text)),
         recipe_text=recipe_text,
         environment=MappingProxyType(environment),
-        tuning=_read_records(tuning, TypeAdapter(tuple[TuningRow, ...])) if tuning.exists() else (),
+        tuning=read_records(tuning, TypeAdapter(tuple[TuningRow, ...])) if tuning.exists() else (),
         curves=MappingProxyType(_read_history(folder / "history.jsonl")),
         arrays=MappingProxyType(_read_arrays(folder / "arrays.npz", results.data.image_shape)),
     )
@@ -162,7 +163,8 @@ def _invalid(path: Path, found: str) -> RunError:
     return RunError(f"{path} cannot be used: {found}", REMEDY[path.name])
 
 
-def _read_text(path: Path) -> str:
+def read_text(path: Path) -> str:
+    """Return a file of a run folder as text."""
     try:
         return path.read_text(encoding="utf-8")
     except FileNotFoundError:
@@ -171,17 +173,19 @@ def _read_text(path: Path) -> str:
         raise _invalid(path, str(error)) from error
 
 
-def _read_json(path: Path) -> Any:
-    text = _read_text(path)
+def read_json(path: Path) -> Any:
+    """Return what a JSON file of a run folder holds."""
+    text = read_text(path)
     try:
         return json.loads(text)
     except json.JSONDecodeError as error:
         raise _invalid(path, f"line {error.lineno} is not JSON ({error.msg})") from error
 
 
-def _read_records(path: Path, adapter: TypeAdapter[T]) -> T:
+def read_records(path: Path, adapter: TypeAdapter[T]) -> T:
+    """Return what a JSON file of a run folder holds as frozen values."""
     try:
-        return adapter.validate_python(_read_json(path))
+        return adapter.validate_python(read_json(path))
     except ValidationError as error:
         faults = [f"{'.'.join(map(str, fault['loc'])) or 'file'}: {fault['msg']}" for fault in error.errors()]
         raise _invalid(path, "; ".join(faults)) from error
@@ -195,7 +199,7 @@ def _parse_recipe(path: Path, text: str) -> dict[str, Any]:
 
 
 def _read_history(path: Path) -> dict[str, Curve]:
-    lines = _read_text(path).splitlines()
+    lines = read_text(path).splitlines()
     fits: dict[str, dict[float, dict[str, Any]]] = {}
     for number, line in enumerate(lines, start=1):
         try:

@@ -152,6 +152,8 @@ def cost(summary: Summary) -> Table:
         add(f"tuning, {names.get(arm, arm)}", [total])
     if found.baseline_seconds:
         add("baselines", [found.baseline_seconds])
+    if found.search_seconds:
+        add("the search for the settings, for the pre-trained arm", [found.search_seconds])
     if found.total_seconds is not None:
         rows.append(("all of it", "", "", duration(found.total_seconds)))
     return Table(

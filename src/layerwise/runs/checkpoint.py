@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
@@ -25,6 +25,23 @@ class Saved:
     def part(self, prefix: str) -> dict[str, Tensor]:
         """Return the tensors whose names begin with ``prefix/``, without it."""
         return {k.removeprefix(f"{prefix}/"): v for k, v in self.tensors.items() if k.startswith(f"{prefix}/")}
+
+
+class Place(Protocol):
+    """Where the state of a fit is kept: a `Checkpoint`, or what stands in for one."""
+
+    @property
+    def path(self) -> Path:
+        """The file."""
+
+    def save(self, tensors: Mapping[str, Tensor], values: Mapping[str, Any]) -> None:
+        """Save the state."""
+
+    def load(self) -> Saved | None:
+        """Return the saved state, or None."""
+
+    def delete(self) -> None:
+        """Forget the saved state."""
 
 
 @dataclass(frozen=True)

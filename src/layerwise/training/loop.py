@@ -21,7 +21,7 @@ from ..errors import DivergenceError, PlanError
 from ..nn.modes import buffers_kept
 from ..plan import TrainingPlan
 from ..randomness import Randomness
-from ..runs.checkpoint import Checkpoint, Saved
+from ..runs.checkpoint import Place, Saved
 from ..runs.folder import RunFolder
 from ..runs.history import History
 from .analytic import step_for
@@ -78,7 +78,7 @@ class Fitting:
     name: str
     randomness: Randomness
     history: History = field(default_factory=History)
-    checkpoint: Checkpoint | None = None
+    checkpoint: Place | None = None
     callbacks: Sequence[Callback] = ()
     validate: Validate | None = None
 
@@ -88,6 +88,8 @@ class Surroundings:
     """What surrounds several fits of one piece of work; each gets its part by name.
 
     Fits that are not ``saved`` are recorded all the same, and repeated when a run is resumed in the midst of them.
+    ``shared`` says, for a fit's name and history, where its state is kept instead, so that other work that has the fit
+    in common finds it finished.
     """
 
     name: str
@@ -96,6 +98,7 @@ class Surroundings:
     callbacks: Sequence[Callback] = ()
     history: History = field(default_factory=History)
     saved: bool = True
+    shared: Callable[[str, History], Place | None] | None = None
 
     def child(self, name: str, randomness: str | None = None) -> Surroundings:
         """Return the surroundings of a part of the work; parts given one ``randomness`` name draw alike."""
@@ -105,7 +108,9 @@ class Surroundings:
         """Return what surrounds one fit."""
         full = f"{self.name}/{name}" if name else self.name
         history = self.folder.history if self.folder else self.history
-        checkpoint = self.folder.checkpoint(full) if self.folder and self.saved else None
+        checkpoint: Place | None = self.folder.checkpoint(full) if self.folder and self.saved else None
+        if self.shared is not None:
+            checkpoint = self.shared(full, history)
         randomness = self.randomness.child(name) if name else self.randomness
         return Fitting(full, randomness, history, checkpoint, self.callbacks, validate)
 
