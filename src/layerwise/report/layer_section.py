@@ -148,7 +148,7 @@ def _movement(summary: Summary, found: ByLayer) -> str:
         result = f"the {arm} ones" if many > 1 else f"the {arm} one"
         result += f" stayed nearer to where {'they' if many > 1 else 'it'} began"
     return (
-        f"Fine-tuning, each arm at the rate and epochs that it chose, moved the hidden layer{'s' if many > 1 else ''} "
+        f"Fine-tuning, each arm at its own rate and epochs, moved the hidden layer{'s' if many > 1 else ''} "
         f"by {spans[0]} of their length in the {one} network and by {spans[1]} in the {other} one: {result}."
     )
 
