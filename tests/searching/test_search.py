@@ -29,7 +29,7 @@ from layerwise.recipe import check
 from layerwise.searching.journal import Journal, Trial, by_slot
 from layerwise.searching.search import Search, open_search, run_search
 from layerwise.searching.searcher import Searcher
-from layerwise.searching.winner import _texts
+from layerwise.searching.winner import texts
 
 DOMAINS: dict[str, Any] = {"pretrain.learning_rate": RATE, "finetune.learning_rate": {"low": 0.01, "high": 0.3}}
 
@@ -46,7 +46,7 @@ def made(plan: Plan, rows: Rows, folder: Path, resume: bool = False) -> list[Tri
 
 
 def of(trials: list[Trial]) -> list[tuple[int, Any, float | None]]:
-    return [(last.slot.number, _texts(last.slot.values or {}), last.measured.get("validation_error"))
+    return [(last.slot.number, texts(last.slot.values or {}), last.measured.get("validation_error"))
             for last, _ in by_slot(trials)]  # fmt: skip
 
 
