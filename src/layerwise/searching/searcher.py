@@ -6,7 +6,7 @@ import logging
 import time
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -38,8 +38,6 @@ class Standing:
     asked: int
     done: int = 0
     best: float | None = None
-    seconds: list[float] = field(default_factory=list)
-    running: int | None = None
 
 
 class Searcher:
@@ -115,7 +113,7 @@ class Searcher:
         with alive(folder.path, worker, self.lease / BEATS):
             while True:
                 trial = journal.take(worker, self.next_slots, watcher.dead)
-                self._look(journal, trial)
+                self._look(journal)
                 if trial is not None:
                     self._make(trial, journal, shared, callbacks)
                 elif others := sum(one.state == "running" for one in journal.trials()):
@@ -178,14 +176,11 @@ class Searcher:
         else:
             end("complete", validation_error=error, epochs=epochs)
 
-    def _look(self, journal: Journal, trial: Trial | None) -> None:
+    def _look(self, journal: Journal) -> None:
         """Note how far all workers together are."""
-        every = journal.trials()
-        past, standing = outcomes(every), self.standing
+        past, standing = outcomes(journal.trials()), self.standing
         standing.done = sum(outcome.over for outcome in past)
         standing.best = min((outcome.error for outcome in past if outcome.error is not None), default=None)
-        standing.seconds = [one.measured["seconds"] for one in every if "seconds" in one.measured]
-        standing.running = trial.slot.number if trial else None
 
     def _say(self, trial: Trial, state: str, found: dict[str, Any], seconds: float) -> None:
         name = f"trial {trial.slot.number} of {self.search.trials}" if trial.slot.number else "the recipe as it is"

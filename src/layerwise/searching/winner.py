@@ -92,7 +92,7 @@ def results_of(searcher: Searcher, trials: Sequence[Trial]) -> dict[str, Any]:
             "validation_error": error,
             "standard_error": 100 * math.sqrt(error / 100 * (1 - error / 100) / validated),
             "epochs": best.measured["epochs"],
-            "values": _texts(best_values),
+            "values": texts(best_values),
             "settings": settings_of(searcher.plan, best_values),
         },
         "edges": [
@@ -125,7 +125,7 @@ def _tried(trial: Trial) -> dict[str, Any]:
         "parent": trial.slot.parent,
         "attempt": trial.attempt,
         "state": trial.state,
-        "values": _texts(trial.slot.values or {}),
+        "values": texts(trial.slot.values or {}),
         "validation_error": measured.get("validation_error"),
         "epochs": measured.get("epochs"),
         "seconds": measured.get("seconds"),
@@ -135,7 +135,7 @@ def _tried(trial: Trial) -> dict[str, Any]:
     }
 
 
-def _texts(values: Mapping[str, Any]) -> dict[str, Any]:
+def texts(values: Mapping[str, Any]) -> dict[str, Any]:
     """Return values as the report draws them: numbers, and choices as text."""
     return {name: value if _is_number(value) else written(value).strip('"') for name, value in values.items()}
 
