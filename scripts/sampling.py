@@ -44,10 +44,18 @@ TRANSITIONS = 300  # of each chain whose mixing is measured, after MIXING_BURN_I
 MIXING_BURN_IN, STARTING = 100, 200
 GLOROT = {"initializer": "glorot", "schedule": lw.Linear(), "batch_size": 100, "precision": "bfloat16"}
 # Each stack: widths, objectives, settings of pretrain. Chosen on held-out rows, as docs/sampling.md says.
-WALKBACK = {**GLOROT, "epochs": 10, "learning_rate": 0.05, "momentum": 0.5}
-STACKS: dict[str, tuple[tuple[int, ...], list[Any], dict[str, Any]]] = {}
-DEEP = "deep"
-STEPS = (0.3, 1.0, 3.0, 10.0)
+SHALLOW = {**GLOROT, "epochs": 8, "learning_rate": 0.05, "momentum": 0.5}
+DEEP, EPOCHS = "deep", {"deep-early": 1, "deep": 5, "deep-late": 20}
+STACKS: dict[str, tuple[tuple[int, ...], list[Any], dict[str, Any]]] = {
+    "walkback": ((1000,), [lw.DenoisingAutoencoder(lw.SaltAndPepper(0.4), walkback=4)], SHALLOW),
+    "plain": ((1000,), [lw.DenoisingAutoencoder(lw.SaltAndPepper(0.4))], SHALLOW),
+    "contractive": ((500, 500), [lw.ContractiveAutoencoder(0.1)] * 2, SHALLOW),
+    **{
+        name: ((500, 500, 500), [lw.RBM(estimator="pcd")] * 3, {**GLOROT, "epochs": epochs, "learning_rate": 0.05})
+        for name, epochs in EPOCHS.items()
+    },
+}
+STEPS, SHOWN = (0.3, 1.0, 3.0, 10.0), 1.0
 
 
 def pretrained(name: str, runs: Path) -> tuple[lw.Stack, float]:
@@ -184,9 +192,12 @@ def stepped(name: str) -> Callable[[Path], dict[str, Any]]:
         stack, seconds = pretrained(name, runs)
         probabilities, top = posterior(runs), stack.depth - 1
         found = [
-            {"step": step, **mixing(stack, top, probabilities, step=step), "parzen": worth(stack, top, "", step=step)}
+            {
+                "step": step, **mixing(stack, top, probabilities, step=step),
+                "parzen": worth(stack, top, name if step == SHOWN else "", step=step),
+            }
             for step in STEPS
-        ]
+        ]  # fmt: skip
         return {"seconds": seconds, "steps": found}
 
     return measured
@@ -203,8 +214,7 @@ def parts() -> dict[str, Callable[[Path], dict[str, Any]]]:
         "training-rows": training_rows,
         "walkback": shallow("walkback"),
         "plain": shallow("plain"),
-        DEEP: deep(DEEP),
-        f"{DEEP}-early": deep(f"{DEEP}-early"),
+        **{name: deep(name) for name in EPOCHS},
         "contractive": stepped("contractive"),
     }
 
@@ -244,13 +254,11 @@ def _worth_table(found: dict[str, Any]) -> list[str]:
     ]
     for depth in found[DEEP]["depths"]:
         rows.append((f"deep belief network, chain at depth {depth['depth']}", found[DEEP]["seconds"], depth["parzen"]))
-    best = max(found["contractive"]["steps"], key=lambda step: step["classes"]["mean"])
-    for step in found["contractive"]["steps"]:
-        if step["step"] == 1.0:
-            best = step
-    rows.append(
-        (f"two contractive layers, depth 1, step {best['step']:g}", found["contractive"]["seconds"], best["parzen"])
-    )
+    contractive = found["contractive"]
+    for step in contractive["steps"]:
+        if step["step"] == SHOWN:
+            title = f"contractive auto-encoders, depth {step['depth']}, step {SHOWN:g}"
+            rows.append((title, contractive["seconds"], step["parzen"]))
     rows.append(("10,000 training rows themselves", None, found["training-rows"]["parzen"]))
     head = ["| samples of | training, s | log p, nats | standard error | width |", "|---|---|---|---|---|"]
     return head + [
@@ -273,7 +281,8 @@ def _mixing_cells(row: dict[str, Any]) -> str:
 
 def _depth_table(found: dict[str, Any]) -> list[str]:
     lines = [f"| trained for | chain at depth {MIXING}", "|---|---|---|---|---|---|---|"]
-    for name, said in ((f"{DEEP}-early", "one epoch"), (DEEP, f"{STACKS[DEEP][2]['epochs']} epochs")):
+    for name, epochs in EPOCHS.items():
+        said = f"{epochs} epoch{'s' if epochs > 1 else ''}"
         lines += [f"| {said} | {row['depth']} | {_mixing_cells(row)}" for row in found[name]["depths"]]
     return lines
 
@@ -287,9 +296,9 @@ def _draw(found: dict[str, Any]) -> None:
     """Draw classes visited by depth, early and late in training, and by step."""
     plt.rcParams["svg.hashsalt"] = "layerwise"
     figure, axes = plt.subplots(1, 2, figsize=(9, 3.2), sharey=True, layout="constrained")
-    sides = ((f"{DEEP}-early", "after one epoch", "#d55e00"), (DEEP, "at the end of training", "#0072b2"))
-    for name, label, colour in sides:
+    for (name, epochs), colour in zip(EPOCHS.items(), ("#d55e00", "#0072b2", "#009e73"), strict=True):
         rows = found[name]["depths"]
+        label = f"{epochs} epoch{'s' if epochs > 1 else ''} a layer"
         _points(axes[0], [row["depth"] for row in rows], rows, label, colour)
     axes[0].set(xlabel="depth at which the chain runs", xticks=range(len(rows)), title="deep belief network")
     axes[0].set_ylabel("classes visited in 100 transitions")
