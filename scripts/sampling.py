@@ -49,7 +49,7 @@ DEEP, EPOCHS = "deep", {"deep-early": 1, "deep": 5, "deep-late": 20}
 STACKS: dict[str, tuple[tuple[int, ...], list[Any], dict[str, Any]]] = {
     "walkback": ((1000,), [lw.DenoisingAutoencoder(lw.SaltAndPepper(0.4), walkback=4)], SHALLOW),
     "plain": ((1000,), [lw.DenoisingAutoencoder(lw.SaltAndPepper(0.4))], SHALLOW),
-    "contractive": ((500, 500), [lw.ContractiveAutoencoder(0.1)] * 2, SHALLOW),
+    "contractive": ((500, 500), [lw.ContractiveAutoencoder(1.0)] * 2, {**SHALLOW, "epochs": 4}),
     **{
         name: ((500, 500, 500), [lw.RBM(estimator="pcd")] * 3, {**GLOROT, "epochs": epochs, "learning_rate": 0.05})
         for name, epochs in EPOCHS.items()
