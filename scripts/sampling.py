@@ -44,12 +44,12 @@ TRANSITIONS = 300  # of each chain whose mixing is measured, after MIXING_BURN_I
 MIXING_BURN_IN, STARTING = 100, 200
 GLOROT = {"initializer": "glorot", "schedule": lw.Linear(), "batch_size": 100, "precision": "bfloat16"}
 # Each stack: widths, objectives, settings of pretrain. Chosen on held-out rows, as docs/sampling.md says.
-SHALLOW = {**GLOROT, "epochs": 8, "learning_rate": 0.05, "momentum": 0.5}
-DEEP, EPOCHS = "deep", {"deep-early": 1, "deep": 5, "deep-late": 20}
+SHALLOW = {**GLOROT, "epochs": 5, "learning_rate": 0.05, "momentum": 0.5}
+DEEP, EPOCHS = "deep", {"deep-early": 1, "deep": 5, "deep-late": 15}
 STACKS: dict[str, tuple[tuple[int, ...], list[Any], dict[str, Any]]] = {
     "walkback": ((1000,), [lw.DenoisingAutoencoder(lw.SaltAndPepper(0.4), walkback=4)], SHALLOW),
     "plain": ((1000,), [lw.DenoisingAutoencoder(lw.SaltAndPepper(0.4))], SHALLOW),
-    "contractive": ((500, 500), [lw.ContractiveAutoencoder(1.0)] * 2, {**SHALLOW, "epochs": 4}),
+    "contractive": ((500, 500), [lw.ContractiveAutoencoder(1.0)] * 2, SHALLOW),
     **{
         name: ((500, 500, 500), [lw.RBM(estimator="pcd")] * 3, {**GLOROT, "epochs": epochs, "learning_rate": 0.05})
         for name, epochs in EPOCHS.items()
@@ -117,7 +117,7 @@ def worth(stack: lw.Stack, depth: int, picture: str = "", **settings: Any) -> di
 def scored(samples: Any) -> dict[str, Any]:
     """Return the Parzen estimate of rows, the width chosen on held-out training rows."""
     mnist = lw.load_mnist()
-    return asdict(parzen(samples, mnist.test_inputs, validation=mnist.inputs[TRAINED : TRAINED + 5000]))
+    return asdict(parzen(samples, mnist.test_inputs, validation=mnist.inputs[TRAINED : TRAINED + 2000]))
 
 
 def mixing(stack: lw.Stack, depth: int, probabilities: Callable[[Any], np.ndarray], **settings: Any) -> dict[str, Any]:
