@@ -40,16 +40,17 @@ from matplotlib import pyplot as plt
 DOCS = Path(__file__).parent.parent / "docs"
 OUT, IMAGES = DOCS / "results" / "sampling", DOCS / "images"
 TRAINED, SAMPLES, CHAINS = 50_000, 10_000, 100
-TRANSITIONS = 300  # of each chain whose mixing is measured, after MIXING_BURN_IN of them
-MIXING_BURN_IN, STARTING = 100, 200
+LEFT_OUT = 500  # transitions before anything is kept
+TRANSITIONS = 300  # of each chain whose mixing is measured
+STARTING = 400  # of each chain whose burn-in is measured
 GLOROT = {"initializer": "glorot", "schedule": lw.Linear(), "batch_size": 100, "precision": "bfloat16"}
 # Each stack: widths, objectives, settings of pretrain. Chosen on held-out rows, as docs/sampling.md says.
-SHALLOW = {**GLOROT, "epochs": 5, "learning_rate": 0.05, "momentum": 0.5}
+SHALLOW = {**GLOROT, "epochs": 15, "learning_rate": 0.05, "momentum": 0.5}
 DEEP, EPOCHS = "deep", {"deep-early": 1, "deep": 5, "deep-late": 15}
 STACKS: dict[str, tuple[tuple[int, ...], list[Any], dict[str, Any]]] = {
     "walkback": ((1000,), [lw.DenoisingAutoencoder(lw.SaltAndPepper(0.4), walkback=4)], SHALLOW),
     "plain": ((1000,), [lw.DenoisingAutoencoder(lw.SaltAndPepper(0.4))], SHALLOW),
-    "contractive": ((500, 500), [lw.ContractiveAutoencoder(1.0)] * 2, SHALLOW),
+    "contractive": ((500, 500), [lw.ContractiveAutoencoder(1.0)] * 2, {**SHALLOW, "epochs": 5}),
     **{
         name: ((500, 500, 500), [lw.RBM(estimator="pcd")] * 3, {**GLOROT, "epochs": epochs, "learning_rate": 0.05})
         for name, epochs in EPOCHS.items()
@@ -106,7 +107,7 @@ def posterior(runs: Path) -> Callable[[Any], np.ndarray]:
 
 def worth(stack: lw.Stack, depth: int, picture: str = "", **settings: Any) -> dict[str, Any]:
     """Return the Parzen estimate of 10,000 means that chains visit from noise on; draw the first of them."""
-    drawn = lw.sample(stack, SAMPLES, depth=depth, chains=CHAINS, burn_in=MIXING_BURN_IN, random_state=0, **settings)
+    drawn = lw.sample(stack, SAMPLES, depth=depth, chains=CHAINS, burn_in=LEFT_OUT, random_state=0, **settings)
     if picture:
         some = drawn.by_chain()[:10, :10].flatten(0, 1)  # ten chains, ten successive visits of each
         sheet = mosaic(grey(some.numpy()), 10)
@@ -124,7 +125,7 @@ def mixing(stack: lw.Stack, depth: int, probabilities: Callable[[Any], np.ndarra
     """Return how well chains from training rows mix, and how soon chains from noise are like them."""
     rows = lw.load_mnist().inputs[:TRAINED]
     drawn = lw.sample(
-        stack, CHAINS * TRANSITIONS, depth=depth, chains=CHAINS, burn_in=MIXING_BURN_IN, start=rows, random_state=1,
+        stack, CHAINS * TRANSITIONS, depth=depth, chains=CHAINS, burn_in=LEFT_OUT, start=rows, random_state=1,
         **settings,
     )  # fmt: skip
     chances = probabilities(drawn.inputs)
@@ -147,7 +148,7 @@ def arrival(stack: lw.Stack, depth: int, rows: Tensor, **settings: Any) -> int |
         drawn = lw.sample(
             stack, CHAINS * STARTING, depth=depth, chains=CHAINS, burn_in=0, start=start, random_state=2, **settings
         )
-        return pairwise_distances_argmin_min(drawn.inputs.numpy(), rows[:10_000].numpy())[1].reshape(-1, CHAINS).T
+        return pairwise_distances_argmin_min(drawn.inputs.numpy(), rows[:5000].numpy())[1].reshape(-1, CHAINS).T
 
     found = burn_in(distances(None), distances(rows)[:, STARTING // 2 :])
     return None if found is None else found + 1  # the first visit kept is after one transition
