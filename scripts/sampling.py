@@ -40,14 +40,23 @@ from matplotlib import pyplot as plt
 DOCS = Path(__file__).parent.parent / "docs"
 OUT, IMAGES = DOCS / "results" / "sampling", DOCS / "images"
 TRAINED, SAMPLES, CHAINS = 50_000, 10_000, 100
-TRANSITIONS = 300  # of each chain whose mixing is measured, after MIXING_BURN_IN of them
-MIXING_BURN_IN, STARTING = 100, 200
+LEFT_OUT = 500  # transitions before anything is kept
+TRANSITIONS = 300  # of each chain whose mixing is measured
+STARTING = 400  # of each chain whose burn-in is measured
 GLOROT = {"initializer": "glorot", "schedule": lw.Linear(), "batch_size": 100, "precision": "bfloat16"}
 # Each stack: widths, objectives, settings of pretrain. Chosen on held-out rows, as docs/sampling.md says.
-WALKBACK = {**GLOROT, "epochs": 10, "learning_rate": 0.05, "momentum": 0.5}
-STACKS: dict[str, tuple[tuple[int, ...], list[Any], dict[str, Any]]] = {}
-DEEP = "deep"
-STEPS = (0.3, 1.0, 3.0, 10.0)
+SHALLOW = {**GLOROT, "epochs": 15, "learning_rate": 0.05, "momentum": 0.5}
+DEEP, EPOCHS = "deep", {"deep-early": 1, "deep": 5, "deep-late": 15}
+STACKS: dict[str, tuple[tuple[int, ...], list[Any], dict[str, Any]]] = {
+    "walkback": ((1000,), [lw.DenoisingAutoencoder(lw.SaltAndPepper(0.4), walkback=4)], SHALLOW),
+    "plain": ((1000,), [lw.DenoisingAutoencoder(lw.SaltAndPepper(0.4))], SHALLOW),
+    "contractive": ((500, 500), [lw.ContractiveAutoencoder(1.0)] * 2, {**SHALLOW, "epochs": 5}),
+    **{
+        name: ((500, 500, 500), [lw.RBM(estimator="pcd")] * 3, {**GLOROT, "epochs": epochs, "learning_rate": 0.05})
+        for name, epochs in EPOCHS.items()
+    },
+}
+STEPS, SHOWN = (0.3, 1.0, 3.0, 10.0), 1.0
 
 
 def pretrained(name: str, runs: Path) -> tuple[lw.Stack, float]:
@@ -98,7 +107,7 @@ def posterior(runs: Path) -> Callable[[Any], np.ndarray]:
 
 def worth(stack: lw.Stack, depth: int, picture: str = "", **settings: Any) -> dict[str, Any]:
     """Return the Parzen estimate of 10,000 means that chains visit from noise on; draw the first of them."""
-    drawn = lw.sample(stack, SAMPLES, depth=depth, chains=CHAINS, burn_in=MIXING_BURN_IN, random_state=0, **settings)
+    drawn = lw.sample(stack, SAMPLES, depth=depth, chains=CHAINS, burn_in=LEFT_OUT, random_state=0, **settings)
     if picture:
         some = drawn.by_chain()[:10, :10].flatten(0, 1)  # ten chains, ten successive visits of each
         sheet = mosaic(grey(some.numpy()), 10)
@@ -109,14 +118,14 @@ def worth(stack: lw.Stack, depth: int, picture: str = "", **settings: Any) -> di
 def scored(samples: Any) -> dict[str, Any]:
     """Return the Parzen estimate of rows, the width chosen on held-out training rows."""
     mnist = lw.load_mnist()
-    return asdict(parzen(samples, mnist.test_inputs, validation=mnist.inputs[TRAINED : TRAINED + 5000]))
+    return asdict(parzen(samples, mnist.test_inputs, validation=mnist.inputs[TRAINED : TRAINED + 2000]))
 
 
 def mixing(stack: lw.Stack, depth: int, probabilities: Callable[[Any], np.ndarray], **settings: Any) -> dict[str, Any]:
     """Return how well chains from training rows mix, and how soon chains from noise are like them."""
     rows = lw.load_mnist().inputs[:TRAINED]
     drawn = lw.sample(
-        stack, CHAINS * TRANSITIONS, depth=depth, chains=CHAINS, burn_in=MIXING_BURN_IN, start=rows, random_state=1,
+        stack, CHAINS * TRANSITIONS, depth=depth, chains=CHAINS, burn_in=LEFT_OUT, start=rows, random_state=1,
         **settings,
     )  # fmt: skip
     chances = probabilities(drawn.inputs)
@@ -139,7 +148,7 @@ def arrival(stack: lw.Stack, depth: int, rows: Tensor, **settings: Any) -> int |
         drawn = lw.sample(
             stack, CHAINS * STARTING, depth=depth, chains=CHAINS, burn_in=0, start=start, random_state=2, **settings
         )
-        return pairwise_distances_argmin_min(drawn.inputs.numpy(), rows[:10_000].numpy())[1].reshape(-1, CHAINS).T
+        return pairwise_distances_argmin_min(drawn.inputs.numpy(), rows[:5000].numpy())[1].reshape(-1, CHAINS).T
 
     found = burn_in(distances(None), distances(rows)[:, STARTING // 2 :])
     return None if found is None else found + 1  # the first visit kept is after one transition
@@ -184,9 +193,12 @@ def stepped(name: str) -> Callable[[Path], dict[str, Any]]:
         stack, seconds = pretrained(name, runs)
         probabilities, top = posterior(runs), stack.depth - 1
         found = [
-            {"step": step, **mixing(stack, top, probabilities, step=step), "parzen": worth(stack, top, "", step=step)}
+            {
+                "step": step, **mixing(stack, top, probabilities, step=step),
+                "parzen": worth(stack, top, name if step == SHOWN else "", step=step),
+            }
             for step in STEPS
-        ]
+        ]  # fmt: skip
         return {"seconds": seconds, "steps": found}
 
     return measured
@@ -203,8 +215,7 @@ def parts() -> dict[str, Callable[[Path], dict[str, Any]]]:
         "training-rows": training_rows,
         "walkback": shallow("walkback"),
         "plain": shallow("plain"),
-        DEEP: deep(DEEP),
-        f"{DEEP}-early": deep(f"{DEEP}-early"),
+        **{name: deep(name) for name in EPOCHS},
         "contractive": stepped("contractive"),
     }
 
@@ -244,13 +255,11 @@ def _worth_table(found: dict[str, Any]) -> list[str]:
     ]
     for depth in found[DEEP]["depths"]:
         rows.append((f"deep belief network, chain at depth {depth['depth']}", found[DEEP]["seconds"], depth["parzen"]))
-    best = max(found["contractive"]["steps"], key=lambda step: step["classes"]["mean"])
-    for step in found["contractive"]["steps"]:
-        if step["step"] == 1.0:
-            best = step
-    rows.append(
-        (f"two contractive layers, depth 1, step {best['step']:g}", found["contractive"]["seconds"], best["parzen"])
-    )
+    contractive = found["contractive"]
+    for step in contractive["steps"]:
+        if step["step"] == SHOWN:
+            title = f"contractive auto-encoders, depth {step['depth']}, step {SHOWN:g}"
+            rows.append((title, contractive["seconds"], step["parzen"]))
     rows.append(("10,000 training rows themselves", None, found["training-rows"]["parzen"]))
     head = ["| samples of | training, s | log p, nats | standard error | width |", "|---|---|---|---|---|"]
     return head + [
@@ -273,7 +282,8 @@ def _mixing_cells(row: dict[str, Any]) -> str:
 
 def _depth_table(found: dict[str, Any]) -> list[str]:
     lines = [f"| trained for | chain at depth {MIXING}", "|---|---|---|---|---|---|---|"]
-    for name, said in ((f"{DEEP}-early", "one epoch"), (DEEP, f"{STACKS[DEEP][2]['epochs']} epochs")):
+    for name, epochs in EPOCHS.items():
+        said = f"{epochs} epoch{'s' if epochs > 1 else ''}"
         lines += [f"| {said} | {row['depth']} | {_mixing_cells(row)}" for row in found[name]["depths"]]
     return lines
 
@@ -287,9 +297,9 @@ def _draw(found: dict[str, Any]) -> None:
     """Draw classes visited by depth, early and late in training, and by step."""
     plt.rcParams["svg.hashsalt"] = "layerwise"
     figure, axes = plt.subplots(1, 2, figsize=(9, 3.2), sharey=True, layout="constrained")
-    sides = ((f"{DEEP}-early", "after one epoch", "#d55e00"), (DEEP, "at the end of training", "#0072b2"))
-    for name, label, colour in sides:
+    for (name, epochs), colour in zip(EPOCHS.items(), ("#d55e00", "#0072b2", "#009e73"), strict=True):
         rows = found[name]["depths"]
+        label = f"{epochs} epoch{'s' if epochs > 1 else ''} a layer"
         _points(axes[0], [row["depth"] for row in rows], rows, label, colour)
     axes[0].set(xlabel="depth at which the chain runs", xticks=range(len(rows)), title="deep belief network")
     axes[0].set_ylabel("classes visited in 100 transitions")

@@ -97,8 +97,8 @@ def test_a_stack_without_objectives_is_refused() -> None:
         sample(Stack(stack.layers, stack.decoders), 5)
 
 
-@pytest.mark.parametrize("depth", [-1, 2, 3])
-def test_depths_that_are_none(depth: int) -> None:
+@pytest.mark.parametrize("depth", [-1, 2, 3, 0.5])
+def test_depths_that_are_none(depth) -> None:
     with pytest.raises(PlanError, match=f"depth is {depth}: .* the stack has 2 layers") as caught:
         sample(stack_of([4, 3, 2], [RBM(), RBM()]), 5, depth=depth)
     assert "0 (the input space) to 1" in caught.value.hint
@@ -157,3 +157,5 @@ def test_no_decoder_no_chain() -> None:
     layer = Layer("0", [], nn.Linear(4, 3), [nn.Sigmoid()])
     with pytest.raises(NetworkError, match="its objective has no decoder"):
         sample(Stack([layer], [None], [DenoisingAutoencoder()]), 5)
+    with pytest.raises(NetworkError, match="was trained as 'supervised', which has no chain"):
+        sample(Stack([layer], [None], [SupervisedLayer()]), 5)

@@ -53,7 +53,7 @@ def sample(
         stack, number, depth=depth, start=start, chains=chains, burn_in=burn_in, thinning=thinning, step=step,
         output=output, random_state=seed,  # type: ignore[arg-type]
     )  # fmt: skip
-    write_rows(out, drawn.inputs.numpy())
+    write_rows(out, drawn.inputs.float().cpu().numpy())  # NumPy has no bfloat16
     shape = "x".join(map(str, drawn.inputs.shape[1:]))
     seconds = time.perf_counter() - began
     said = f"{number:,} rows of {shape} at depth {drawn.depth}, {drawn.chains} chains, random state {seed}"

@@ -18,6 +18,7 @@ from .visible import draw, visible_of
 
 Transition = Callable[[Tensor, Generator], Moved]
 STEP = 1.0
+WITH_CHAIN = (DenoisingAutoencoder, ContractiveAutoencoder, RBM)
 
 
 def transition_of(stack: Stack, depth: int, step: float | None = None) -> Transition:
@@ -44,12 +45,14 @@ def transition_of(stack: Stack, depth: int, step: float | None = None) -> Transi
     NetworkError
         When the layer's objective has no chain or is not known, or there is no way back from its codes.
     """
-    if not 0 <= depth < stack.depth:
+    if not isinstance(depth, int) or not 0 <= depth < stack.depth:
         raise PlanError(
             f"depth is {depth}: a chain needs a layer above its representation, and the stack has {stack.depth} layers",
             f"give 0 (the input space) to {stack.depth - 1}",
         )
     layer, objective = stack.layers[depth], stack.objectives[depth]
+    if not isinstance(objective, WITH_CHAIN):
+        raise _no_chain(stack, depth)
     decoder = way_back(layer, stack.decoders[depth], layer.preamble)
     _check_step(step, objective)
     visible, size = visible_of(objective, decoder), STEP if step is None else step
@@ -63,8 +66,6 @@ def transition_of(stack: Stack, depth: int, step: float | None = None) -> Transi
                 return contract(layer, decoder, size, rows, generator)
             return gibbs(layer, decoder, visible, rows, generator)
 
-    if not isinstance(objective, (DenoisingAutoencoder, ContractiveAutoencoder, RBM)):
-        raise _no_chain(stack, depth)
     return transition
 
 
@@ -81,8 +82,7 @@ def _check_step(step: float | None, objective: Any) -> None:
 
 
 def _no_chain(stack: Stack, depth: int) -> NetworkError:
-    kinds = (DenoisingAutoencoder, ContractiveAutoencoder, RBM)
-    others = [str(at) for at, objective in enumerate(stack.objectives) if isinstance(objective, kinds)]
+    others = [str(at) for at, objective in enumerate(stack.objectives) if isinstance(objective, WITH_CHAIN)]
     objective = stack.objectives[depth]
     found = (
         "the stack does not say how it was trained" if objective is None

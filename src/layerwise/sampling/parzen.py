@@ -24,7 +24,7 @@ from torch import Tensor
 from ..errors import DataError, PlanError
 
 SIGMAS = tuple(float(sigma) for sigma in np.geomspace(0.05, 1.0, 25))
-BLOCK = 500  # rows whose squared distances to all samples are held at a time: 40 MB for 10,000 samples
+BLOCK = 100  # rows whose squared distances to all samples are held at a time: 8 MB for 10,000 samples
 
 
 @dataclass(frozen=True)
