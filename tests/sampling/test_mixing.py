@@ -9,7 +9,8 @@ import pytest
 from scipy.signal import lfilter
 
 from layerwise.errors import DataError, PlanError
-from layerwise.sampling.mixing import burn_in, classes_visited, effective_sample_size, interval
+from layerwise.intervals import mean_interval
+from layerwise.sampling.mixing import burn_in, classes_visited, effective_sample_size
 
 
 def autoregressive(phi: float, chains: int, visits: int, seed: int = 0) -> np.ndarray:
@@ -99,7 +100,7 @@ def test_classes_of_images_are_asked_row_by_row() -> None:
 def test_an_interval_covers_as_often_as_it_says() -> None:
     """Of 2,000 normal samples of 8: 95 % within 5 standard errors of 0.5 %."""
     draw = np.random.default_rng(0)
-    found = [interval(draw.normal(3, 2, 8)) for _ in range(2000)]
+    found = [mean_interval(draw.normal(3, 2, 8)) for _ in range(2000)]
     assert np.mean([part.low < 3 < part.high for part in found]) == pytest.approx(0.95, abs=0.025)
 
 

@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from .gradients import gradient_norms
     from .graph import Graph, graph_of
     from .health import LayerHealth
-    from .intervals import Interval, mean_interval
     from .jacobian import jacobians, layer_jacobians, singular_values
     from .matched_loss import EqualLoss, LossCurve, at_training_loss, equal_loss
     from .noise import error_percent, errors_under_noise
@@ -64,10 +63,6 @@ _HOMES = {
         "graph_of",
     ),
     "health": ("LayerHealth",),
-    "intervals": (
-        "Interval",
-        "mean_interval",
-    ),
     "jacobian": (
         "jacobians",
         "layer_jacobians",
@@ -128,7 +123,6 @@ __all__ = [
     "EqualLoss",
     "GradientCheck",
     "Graph",
-    "Interval",
     "LayerHealth",
     "LinearProbe",
     "LossCurve",
@@ -162,7 +156,6 @@ __all__ = [
     "layer_results",
     "linear_probes",
     "many_runs",
-    "mean_interval",
     "partly_pretrained",
     "read_runs",
     "record",

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from ..errors import DataError
-from .intervals import Interval, mean_interval
+from ..intervals import Interval, mean_interval
 
 LEVELS = 12
 

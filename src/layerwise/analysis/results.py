@@ -11,9 +11,9 @@ import numpy as np
 from scipy import stats
 
 from ..errors import DataError
+from ..intervals import mean_interval
 from .embedding import embed
 from .function_space import Regions, regions
-from .intervals import mean_interval
 from .matched_loss import equal_loss
 from .recording import function_points
 from .run import Run

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 from scipy import stats
 
 from ..errors import DataError
-from .intervals import mean_interval
+from ..intervals import mean_interval
 
 
 @dataclass(frozen=True)

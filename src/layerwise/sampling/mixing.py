@@ -7,37 +7,13 @@ it runs.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy import fft, stats
+from scipy import fft
 
 from ..errors import DataError, PlanError
-
-
-@dataclass(frozen=True)
-class Interval:
-    """A mean with its 95 % interval: Student's t over independent chains."""
-
-    mean: float
-    low: float
-    high: float
-
-
-def interval(values: np.ndarray) -> Interval:
-    """Return the mean of independent values, shape (n,), and its 95 % interval; the ends are NaN for one value.
-
-    Examples
-    --------
-    >>> interval(np.array([1.0, 2.0, 3.0]))
-    Interval(mean=2.0, low=-0.484..., high=4.484...)
-    """
-    mean = float(np.mean(values))
-    if len(values) < 2:
-        return Interval(mean, float("nan"), float("nan"))
-    half = float(stats.sem(values) * stats.t.ppf(0.975, len(values) - 1))
-    return Interval(mean, mean - half, mean + half)
+from ..intervals import Interval, mean_interval
 
 
 def effective_sample_size(values: Any) -> float:
@@ -126,7 +102,7 @@ def classes_visited(rows: Any, classify: Callable[[Any], Any], transitions: int 
         raise PlanError(f"{visits} visits, fewer than the {transitions} transitions of a stretch", "run longer chains")
     classes = np.asarray(classify(rows.reshape(chains * visits, *rows.shape[2:]))).reshape(chains, visits)
     parts = np.sort(classes[:, : stretches * transitions].reshape(chains, stretches, transitions), axis=2)
-    return interval((1 + (np.diff(parts, axis=2) != 0).sum(2)).mean(1))
+    return mean_interval((1 + (np.diff(parts, axis=2) != 0).sum(2)).mean(1))
 
 
 def burn_in(noise: Any, data: Any) -> int | None:

@@ -1,4 +1,4 @@
-"""A mean over seeds with its confidence interval."""
+"""A mean over seeds, chains or whatever else is independent, with its confidence interval."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy import stats
 
-from ..errors import DataError
+from .errors import DataError
 
 ROUNDING = 1e-14
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from layerwise.analysis import mean_interval
 from layerwise.errors import DataError
+from layerwise.intervals import mean_interval
 
 
 def test_it_is_students_interval_by_hand() -> None:
