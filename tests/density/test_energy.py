@@ -117,6 +117,8 @@ def test_several_activations_and_computed_inputs_are_refused():
     stack.layers[0].after.append(nn.BatchNorm1d(4).double())
     with pytest.raises(PlanError, match="more than one activation"):
         energy_model(stack, 1)
+    with pytest.raises(PlanError, match="no sigmoid alone after its module"):
+        energy_model(stack_of(lw.RBM("gaussian"), nn.Tanh), 1)
     with pytest.raises(NetworkError, match="computed from the rows"):
         energy_model(stack_of(GAUSSIAN, preamble=[nn.BatchNorm1d(5)]), 1)
 

@@ -51,7 +51,7 @@ class AnomalyDetector(BaseEstimator):  # type: ignore[misc]
         What `pretrain` returned, or `Stack.load`.
     method : {"neighbours", "reconstruction", "denoising", "energy", "mahalanobis"} or Nonconformity
         A. A name takes the defaults: `NeighbourDistance`, `ReconstructionError`, `DenoisingError`, `Energy`,
-        `MahalanobisDistance`. docs/anomaly.md has what each came to on MNIST.
+        `MahalanobisDistance`. docs/density.md has what each came to on MNIST.
     random_state : int, NumPy generator or None
         Of the split of the calibration rows and of the noise.
 

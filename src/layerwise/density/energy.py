@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -127,7 +127,7 @@ def free_energy(stack: Stack, inputs: Tensor, *, layer: int = 1) -> Tensor:
     return torch.cat([model.free_energy(block) for block, _ in prepared(model, inputs)])
 
 
-def prepared(model: EnergyModel, inputs: Tensor) -> Any:
+def prepared(model: EnergyModel, inputs: Tensor) -> Iterator[tuple[Tensor, torch.Size]]:
     """Yield blocks of rows as the model's module takes them, with their shape before that, without gradients."""
     if len(inputs) == 0:
         raise DataError("there are no rows", "give at least one row")
