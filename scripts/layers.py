@@ -63,6 +63,8 @@ ARMS: dict[str, tuple[str, bool, bool, int]] = {
     "random, batch norm": ("auto", True, False, 1),
     "pre-trained, batch norm": ("auto", True, True, 1),
 }
+EACH = 8  # singular value is kept
+SHOWN = ("update", "layer", "loss", "gradient_norm", "moved", "saturated", "dead", "largest", "median", "smallest")
 LEFT = 0.005  # a share below is drawn here
 COLOURS = {
     "small weights": "#8a94a3", "random": "#d55e00", "pre-trained": "#0072b2", "random, batch norm": "#e69f00",
@@ -114,7 +116,7 @@ def copier(name: str, mnist: Any) -> dict[str, Any]:
     return {
         "updates": updates,
         "shares": found.shares,
-        "singular_values": found.singular_values,
+        "singular_values": _rounded(found.singular_values[::EACH].tolist()),
         "from_identity": found.from_identity,
         "inputs_probe": raw.error(*tested),
         "probe": probe.error(*tested),
@@ -162,8 +164,19 @@ def arm(name: str, seed: int, mnist: Any, runs: Path) -> dict[str, Any]:
         "moved": [vars(moved) for moved in lw.analysis.distance_moved(before, network)],
         "probes": probes,
         "noise": {kind: lw.analysis.errors_under_noise(network, *test, noise) for kind, noise in STRENGTHS.items()},
-        "health": watch.records,
+        "health": [_short(record) for record in watch.records] if not seed else [],  # the first seed's is drawn
     }
+
+
+def _short(record: dict[str, Any]) -> dict[str, Any]:
+    return {key: _rounded(record[key]) for key in SHOWN if record[key] is not None}
+
+
+def _rounded(value: Any) -> Any:
+    """Round to four digits: files are read by people, too."""
+    if isinstance(value, list):
+        return [_rounded(one) for one in value]
+    return float(f"{value:.4g}") if isinstance(value, float) else value
 
 
 def start(name: str, seed: int, mnist: Any, runs: Path) -> nn.Sequential:
@@ -328,7 +341,7 @@ def _draw_copies(copies: dict[str, dict[str, Any]]) -> None:
     left.legend(frameon=False, fontsize="small", loc="lower left")
     shades = plt.get_cmap("viridis")
     for number, (name, own) in enumerate(copies.items()):
-        right.plot(range(1, 785), own["singular_values"], color=shades(number / len(copies)), label=name)
+        right.plot(range(1, 785, EACH), own["singular_values"], color=shades(number / len(copies)), label=name)
     right.set(xlabel="number", ylabel="singular value of ∂r/∂x", ylim=(0, 2), xlim=(1, 784))
     right.legend(frameon=False, fontsize="x-small")
     _save(figure, "layers-copy")
