@@ -272,7 +272,9 @@ def draw_projections(found: dict[str, Any]) -> None:
         axis.set_title(f"{NAMES[name]}\n{values}\n", fontsize=10)
         axis.spines[["top", "right"]].set_visible(False)
     axes[0].set_ylabel("fine-tuning rate")
-    figure.colorbar(dots, ax=axes, label="validation error, %", pad=0.02)
+    whole = matplotlib.ticker.StrMethodFormatter("{x:.0f}")
+    bar = figure.colorbar(dots, ax=axes, label="validation error, %", pad=0.02, format=whole)
+    bar.ax.yaxis.set_minor_formatter(whole)
     _save(figure, "search-projections")
 
 
@@ -295,7 +297,7 @@ def draw_efficiency(found: dict[str, Any]) -> None:
     axis.set(xlabel="trials", ylabel="validation error, %", yscale="log", xlim=(0, TRIALS))
     axis.yaxis.set_major_formatter(matplotlib.ticker.StrMethodFormatter("{x:.0f}"))
     axis.yaxis.set_minor_formatter(matplotlib.ticker.StrMethodFormatter("{x:.0f}"))
-    axis.legend(frameon=False, fontsize=9)
+    axis.legend(frameon=True, framealpha=0.9, edgecolor="none", fontsize=9)
     axis.spines[["top", "right"]].set_visible(False)
     _save(figure, "search-efficiency")
 
