@@ -95,6 +95,20 @@ def add_product(into: Tensor, left: Tensor, right: Tensor | None, alpha: float, 
         into.add_(torch.mm(left.to(lowering.dtype).t(), right.to(lowering.dtype)), alpha=alpha)
 
 
+def room(kept: tuple[Tensor, Tensor] | None, rows: int, weight: Tensor) -> tuple[Tensor, Tensor]:
+    """Return room for both factors of a weight's gradient, (rows, H) and (rows, d): what was kept, where it fits.
+
+    Examples
+    --------
+    >>> above, below = room(None, 5, torch.zeros(2, 3))
+    >>> above.shape, below.shape, room((above, below), 5, torch.zeros(2, 3))[0] is above
+    (torch.Size([5, 2]), torch.Size([5, 3]), True)
+    """
+    if kept is not None and (len(kept[0]), kept[0].device, kept[0].dtype) == (rows, weight.device, weight.dtype):
+        return kept
+    return weight.new_empty(rows, len(weight)), weight.new_empty(rows, weight.shape[1])
+
+
 def _exact(rows: Tensor, factor: Tensor, bias: Tensor | None, out: Tensor | None) -> Tensor:
     if bias is None:
         return torch.mm(rows, factor, out=out)

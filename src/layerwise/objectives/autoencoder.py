@@ -19,7 +19,7 @@ from ..nn.corruption import Corruption
 from ..nn.decoder import Decoder, OutputName, TiedGradient
 from ..nn.draws import bernoulli
 from ..nn.layers import Layer
-from ..nn.products import down, up
+from ..nn.products import down, room, up
 from .objective import Factors, FeatureFacts
 from .penalties import Penalty
 
@@ -193,7 +193,7 @@ class AutoencoderLearner(nn.Module):
         back = module.weight if decoder.weight is None else decoder.weight
         # [h; dh] over [dz; x]: with tied weights both parts of W's gradient are one product
         rows = len(clean)
-        above, below = self._stacked(rows)
+        above, below = self._room = room(self._room, rows, module.weight)
         below[rows:] = dense(noisy)
         codes = activate(activation, up(below[rows:], module.weight, module.bias, out=above[:rows]))
         output = down(codes, back, decoder.bias)
@@ -209,14 +209,6 @@ class AutoencoderLearner(nn.Module):
         if module.bias is not None:
             products[module.bias] = [(by_code, None)]
         return Factors(loss, products, 1 / rows)
-
-    def _stacked(self, rows: int) -> tuple[Tensor, Tensor]:
-        """Return room for the factors of both uses of W, kept from update to update."""
-        weight = self.layer.module.weight
-        kept = None if self._room is None else (len(self._room[0]), self._room[0].device, self._room[0].dtype)
-        if self._room is None or kept != (2 * rows, weight.device, weight.dtype):
-            self._room = weight.new_empty(2 * rows, len(weight)), weight.new_empty(2 * rows, weight.shape[1])
-        return self._room
 
     def _by_activation(self, output: Tensor, clean: Tensor, weights: Tensor | None, out: Tensor) -> Tensor:
         """Return the gradient of the loss, summed over rows, by the decoder's activation; changes the activation."""

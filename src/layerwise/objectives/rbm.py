@@ -19,7 +19,7 @@ from ..nn.chain import Products, activation_of
 from ..nn.decoder import Decoder
 from ..nn.draws import bernoulli
 from ..nn.layers import Layer
-from ..nn.products import down, up
+from ..nn.products import down, room, up
 from .autoencoder import loss_of_mean
 from .objective import Factors, FeatureFacts
 
@@ -219,7 +219,7 @@ class RBMLearner(nn.Module):
         r"""Return the loss and the factors of its gradient: for W the mean of :math:`h_k v_k^\top - h_0 v_0^\top`."""
         v, module, b = batch.inputs, self.layer.module, self.decoder.bias
         rows, chains = len(v), len(v) if self.fantasies is None else len(self.fantasies)
-        above, below = self._stacked(rows + chains)
+        above, below = self._room = room(self._room, rows + chains, module.weight)
         given, end = below[:rows], below[rows:]
         given.copy_(v)
         if self.fantasies is None:
@@ -246,13 +246,6 @@ class RBMLearner(nn.Module):
         by_b = end.sum(0).mul_(share).sub_(given.sum(0))
         products: Products = {module.weight: [(above, below)], module.bias: [(above, None)], b: [(by_b[None], None)]}
         return Factors(data - model, products, 1 / rows)
-
-    def _stacked(self, rows: int) -> tuple[Tensor, Tensor]:
-        """Return room for the factors of both phases, kept from update to update."""
-        weight = self.layer.module.weight
-        if self._room is None or len(self._room[0]) != rows or self._room[0].device != weight.device:
-            self._room = weight.new_empty(rows, len(weight)), weight.new_empty(rows, weight.shape[1])
-        return self._room
 
     def after_update(self) -> None:
         """Let the chains of "pcd" go on from where the last loss moved them."""
