@@ -193,7 +193,7 @@ class AutoencoderLearner(nn.Module):
         back = module.weight if decoder.weight is None else decoder.weight
         # [h; dh] over [dz; x]: with tied weights both parts of W's gradient are one product
         rows = len(clean)
-        above, below = self._room = room(self._room, rows, module.weight)
+        above, below = self._room = room(self._room, 2 * rows, module.weight)
         below[rows:] = dense(noisy)
         codes = activate(activation, up(below[rows:], module.weight, module.bias, out=above[:rows]))
         output = down(codes, back, decoder.bias)
