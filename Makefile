@@ -18,7 +18,8 @@ test: .venv/installed-test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/python -m pytest --doctest-modules --pyargs layerwise benchmarks tests -m "not long" --durations=10
+	$(BIN)/python -m pytest --numprocesses auto --dist loadfile --doctest-modules --pyargs layerwise benchmarks tests \
+	  -m "not long" --durations=10
 
 test-long: .venv/installed-test
 	$(BIN)/python -m pytest -m long --durations=10

@@ -169,7 +169,7 @@ def lines_between(stack: lw.Stack) -> None:
 def shallow(name: str) -> Callable[[Path], dict[str, Any]]:
     def measured(runs: Path) -> dict[str, Any]:
         stack, seconds = pretrained(name, runs)
-        return {"seconds": seconds, "parzen": worth(stack, 0, name)}
+        return {"seconds": seconds, **mixing(stack, 0, posterior(runs)), "parzen": worth(stack, 0, name)}
 
     return measured
 
@@ -240,7 +240,8 @@ def page() -> None:
     document = DOCS / "sampling.md"
     text = document.read_text()
     for name, lines in {
-        "worth": _worth_table(found), "depth": _depth_table(found), "step": _step_table(found),
+        "worth": _worth_table(found), "denoising": _denoising_table(found), "depth": _depth_table(found),
+        "step": _step_table(found),
     }.items():  # fmt: skip
         begin, end = f"<!-- {name} -->", f"<!-- end of {name} -->"
         before, rest = text.split(begin)
@@ -279,6 +280,12 @@ def _mixing_cells(row: dict[str, Any]) -> str:
         f"{classes['mean']:.2f} ({classes['low']:.2f} to {classes['high']:.2f}) | {row['independent']:.2f} | "
         f"{row['confidence']:.2f} | {arrived} | {row['parzen']['mean']:.1f} |"
     )
+
+
+def _denoising_table(found: dict[str, Any]) -> list[str]:
+    lines = [f"| trained {MIXING}", "|---|---|---|---|---|---|"]
+    sides = (("plain", "without walk-back"), ("walkback", "with walk-back"))
+    return lines + [f"| {said} | {_mixing_cells(found[name])}" for name, said in sides]
 
 
 def _depth_table(found: dict[str, Any]) -> list[str]:
