@@ -317,6 +317,8 @@ def _draw(found: dict[str, Any]) -> None:
     rows = found.get("contractive", NOTHING)["steps"]
     _points(axes[1], [row["step"] for row in rows], rows, "", "#0072b2")
     axes[1].set(xlabel="step", xscale="log", title="contractive auto-encoders, depth 1")
+    axes[1].set_xticks(STEPS, [f"{step:g}" for step in STEPS])
+    axes[1].minorticks_off()
     for axis in axes:
         axis.set_ylim(0, 10)
         axis.spines[["top", "right"]].set_visible(False)
