@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from .searching.search import Search, search
     from .settings import EarlyStopping, Exponential, Inverse, InverseTime, Linear, OnValidation, Staged, Step
     from .stack import Stack
+    from .training.tensorboard import TensorBoard
 
 __version__ = version("layerwise")
 __all__ = [
@@ -82,6 +83,7 @@ __all__ = [
     "Staged",
     "Step",
     "SupervisedLayer",
+    "TensorBoard",
     "__version__",
     "check_gradients",
     "compare",
@@ -136,6 +138,7 @@ _HOMES = {
     "sampling.interpolation": ("interpolate",),
     "sampling.sample": ("Samples", "sample"),
     "stack": ("Stack",),
+    "training.tensorboard": ("TensorBoard",),
 }
 _ROOMS = ("analysis",)  # reached as lw.analysis
 
