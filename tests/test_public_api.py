@@ -18,7 +18,7 @@ NAMES = {
     "GaussianNoise", "Inverse", "InverseTime", "LayerwiseError", "Linear", "Masking", "OnValidation",
     "PretrainResult", "SaltAndPepper", "Stack", "Staged", "Step", "__version__", "check_gradients",
     "compare", "draw_graph", "finetune", "load_mnist", "open_source", "pretrain", "Samples", "interpolate", "sample",
-    "project", "score", "Search", "search",
+    "project", "score", "Search", "search", "Model", "TensorBoard", "load_model",
 }  # fmt: skip
 WITHOUT_EXAMPLE = {"Comparison", "FinetuneResult", "PretrainResult", "Search"}  # made by functions that show one
 # Positional arguments, then those by name, in order. What a later issue adds goes between them.

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from .density.score import score
     from .errors import LayerwiseError
     from .finetuning import FinetuneResult, finetune
+    from .models.folder import load_model
+    from .models.model import Model
     from .nn.corruption import GaussianNoise, Masking, SaltAndPepper
     from .nn.lista import LISTA
     from .nn.networks import Convolution
@@ -70,6 +72,7 @@ __all__ = [
     "LayerwiseError",
     "Linear",
     "Masking",
+    "Model",
     "OnValidation",
     "PredictiveSparseDecomposition",
     "PretrainResult",
@@ -91,6 +94,7 @@ __all__ = [
     "finetune",
     "interpolate",
     "load_mnist",
+    "load_model",
     "open_source",
     "pretrain",
     "project",
@@ -109,6 +113,8 @@ _HOMES = {
     "density.score": ("score",),
     "errors": ("LayerwiseError",),
     "finetuning": ("FinetuneResult", "finetune"),
+    "models.folder": ("load_model",),
+    "models.model": ("Model",),
     "nn.corruption": (
         "GaussianNoise",
         "Masking",
