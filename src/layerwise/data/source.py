@@ -14,11 +14,14 @@ import torch
 
 from ..errors import DataError, nearest
 from .arrays import ArraySource
+from .cells import arrow
 from .hdf5 import Hdf5Source, Kind, find_dataset, is_hdf5, split_path
 from .listfile import ListFileSource, is_list_file
 from .npy import NpySource
 from .parquet import SUFFIXES, ParquetSource, open_labels
 from .sparse import Hdf5Rows, SparseSource, find_group, open_npz
+from .table import NumbersSource, TableSource
+from .tables import is_frame, open_table
 
 # Large blocks, because a compressed HDF5 chunk that straddles two of them is unpacked twice.
 BLOCK_BYTES = 64 * 2**20
@@ -97,6 +100,8 @@ def open_source(x: Any, *, name: str | None = None, kind: Kind = "inputs") -> So
         source = _open_path(os.fspath(x), name, kind)
     else:
         source = x if isinstance(x, Source) else _in_memory(x, kind)
+        if isinstance(source, TableSource) and kind == "inputs":
+            source = NumbersSource(source)
         if name is not None:
             raise DataError(f"{kind}: name={name!r} chooses a data set of a file, but rows were given", "leave it out")
     _check(source, kind)
