@@ -11,8 +11,14 @@ import typer
 
 from ..errors import LayerwiseError
 from .compare import compare
+from .encode import encode
+from .export import export
+from .predict import predict
+from .recipes import recipes
+from .report import report
 from .sample import sample
 from .search import search
+from .train import train
 
 app = typer.Typer(
     name="layerwise",
@@ -22,8 +28,14 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 app.command()(compare)
+app.command()(train)
+app.command()(predict)
+app.command()(encode)
+app.command()(export)
 app.command()(sample)
 app.command()(search)
+app.command()(report)
+app.command()(recipes)
 
 
 class Terminated(BaseException):

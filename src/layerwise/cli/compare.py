@@ -50,7 +50,7 @@ def compare(
     from ..comparison.rows import gather_files
     from ..recipe import read_recipe
     from ..write import plain
-    from .progress import watching
+    from .progress import describe, watching
     from .summary import print_plan, print_results
 
     values = {
@@ -62,7 +62,7 @@ def compare(
     expected = estimate(experiment)
     folder = open_run(experiment, out or Path("runs") / plan.name, resume)
     print_plan(experiment, expected, folder.path)
-    with watching(experiment, expected) as callback:
+    with watching(plan, expected, lambda told: describe(told, experiment)) as callback:
         found = run_comparison(experiment, folder, [callback])
     print_results(found.results, folder.path)
     if as_json:

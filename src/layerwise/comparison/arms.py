@@ -187,9 +187,11 @@ def started(network: nn.Module, rows: Tensor, codes: Tensor) -> nn.Module:
     """Return a copy of a network, the bias of its output head set from the labels it will be trained on.
 
     The last dense module is the head only where its outputs are the network's: in a network made in Python it may be a
-    hidden layer, whose bias stays as it is.
+    hidden layer, whose bias stays as it is. Quantities set nothing.
     """
     copied = copy.deepcopy(network)
+    if codes.is_floating_point():
+        return copied
     try:
         check_ends_in_head(copied, rows[:2].to(next(copied.parameters())))
     except NetworkError:

@@ -10,10 +10,11 @@ from typing import Any
 import torch
 
 from ..data.batches import Batches
+from ..data.rowset import RowSet
 from ..nn.cutting import cut
 from ..objectives.classification import Classifier
 from ..objectives.objective import FeatureFacts
-from ..plan import TrainingPlan
+from ..plan import PretrainPlan, TrainingPlan
 from ..pretraining import reach
 from ..randomness import Randomness
 from ..stack import encode, prepare
@@ -82,39 +83,41 @@ def _measure(experiment: Experiment, arm: Arm | None, device: str) -> tuple[tupl
     place = pick_device(device)
     network = draw_network(experiment.arms[0], rows, randomness, experiment.factory).to(place)
     with exact_float32():
-        pretrain = () if arm is None else _measure_layers(experiment, arm, network, randomness)
+        pretrain: tuple[float, ...] = ()
+        if arm is not None:
+            given = pretraining_rows(arm, rows, torch.arange(0))
+            pretrain = layer_seconds(network, given, plan.pretrain, len(rows.classes), randomness)
         inputs = rows.inputs[: plan.finetune.batch_size].to(place)
         targets = torch.zeros(len(inputs), dtype=torch.int64, device=place)
-        finetune = _seconds(
+        finetune = update_seconds(
             Classifier(network, plan.finetune.loss), Batches(inputs, targets, len(inputs), randomness), plan.finetune
         )
     return pretrain, finetune
 
 
-def _measure_layers(
-    experiment: Experiment, arm: Arm, network: torch.nn.Module, randomness: Randomness
+def layer_seconds(
+    network: torch.nn.Module, rows: RowSet, plan: PretrainPlan, classes: int, randomness: Randomness
 ) -> tuple[float, ...]:
-    """Return the seconds of an update of each layer's pre-training."""
-    plan, rows = experiment.plan.pretrain, experiment.rows
+    """Return the seconds of an update of each layer's pre-training, measured on the first rows."""
     place = next(network.parameters()).device
-    features = next(pretraining_rows(arm, rows, torch.arange(0)).blocks(plan.batch_size)).inputs.to(place)
+    features = next(rows.blocks(plan.batch_size)).inputs.to(place)
     raw = features if plan.corrupt == "input" else None
     layers = cut(network, plan.layers, plan.activation)
     found = []
     for number, layer in enumerate(layers):
         objective: Any = plan.objective[number] if isinstance(plan.objective, tuple) else plan.objective
         inputs = prepare(layer, features)
-        facts = FeatureFacts.of(inputs, len(rows.classes))
+        facts = FeatureFacts.of(inputs, classes)
         learner = objective.build(layer, facts, torch.Generator().manual_seed(0)).to(place)
         if raw is not None:
             learner.below = partial(reach, layers[:number], layer)
         targets = torch.zeros(len(inputs), dtype=torch.int64, device=place)
-        found.append(_seconds(learner, Batches(inputs, targets, len(inputs), randomness, raw), plan))
+        found.append(update_seconds(learner, Batches(inputs, targets, len(inputs), randomness, raw), plan))
         features = encode(layer, features)
     return tuple(found)
 
 
-def _seconds(learner: torch.nn.Module, batches: Batches, plan: TrainingPlan) -> float:
+def update_seconds(learner: torch.nn.Module, batches: Batches, plan: TrainingPlan) -> float:
     """Return the seconds of the fastest of some updates of size zero; what else the machine does only adds to it."""
     step = step_for(learner, plan, batches.inputs.shape[1:])
     step.set_learning_rate(0.0)

@@ -41,7 +41,7 @@ from .by_layer import measure_layers
 from .convergence import Curve
 from .pictures import keep_pictures
 from .rows import Rows
-from .tuning import Labelled, tune_arm
+from .tuning import Labelled, limited, tune_arm
 
 MODERN = "modern network"
 ALL_BASELINES = ("logistic regression", "gradient boosting", MODERN)
@@ -232,9 +232,7 @@ class Experiment:
 
     def finetune_plan(self, arm: Arm, labels: int) -> FinetunePlan:
         """Return how an arm is fine-tuned at a budget, before tuning: never for more updates than the plan allows."""
-        most, plan = self.plan.compare.max_updates, arm.finetune
-        epochs = plan.epochs if most is None else min(plan.epochs, max(1, most // -(-labels // plan.batch_size)))
-        return plan.model_copy(update={"epochs": epochs})
+        return limited(arm.finetune, labels, self.plan.compare.max_updates)
 
     def _choose(self, arm: Arm, network: nn.Module, budget: Budget, around: Surroundings) -> dict[str, Any]:
         plan = self.finetune_plan(arm, len(budget.codes))

@@ -79,11 +79,11 @@ def gather_files(plan: DataPlan, random_state: int) -> Rows:
         )
     if plan.inputs == "mnist":
         return _mnist(plan, random_state)
-    targets = _targets_of(plan.inputs, plan.targets)
+    targets = targets_of(plan.inputs, plan.targets)
     test: Any = plan.test
     if isinstance(test, str):
-        own = plan.test_targets or (None if _is_file(plan.targets) else plan.targets)
-        test = (test, _targets_of(test, own))
+        own = plan.test_targets or (None if is_file(plan.targets) else plan.targets)
+        test = (test, targets_of(test, own))
     return gather(
         plan.inputs, targets, name=plan.inputs, scale=plan.scale, test=test, random_state=random_state,
         pretrain_inputs=plan.pretrain_inputs,
@@ -193,16 +193,16 @@ def image_shape(shape: tuple[int, ...]) -> tuple[int, int] | None:
     return (side, side) if len(sizes) == 1 and side >= 8 and side * side == sizes[0] else None
 
 
-def _targets_of(inputs: str, targets: str | None) -> str:
+def targets_of(inputs: str, targets: str | None) -> str:
     """Return where the labels of a file of inputs are: in a file of their own, or a data set of the same file."""
     path, dataset = split_path(inputs)
     if targets is None:
         group = dataset.rpartition("/")[0] if dataset else ""
         return f"{path}::{group}" if group else path
-    return targets if _is_file(targets) else f"{path}::{targets}"
+    return targets if is_file(targets) else f"{path}::{targets}"
 
 
-def _is_file(targets: str | None) -> bool:
+def is_file(targets: str | None) -> bool:
     """Say whether labels are named as a file, and not as a data set of the inputs' file."""
     if targets is None:
         return False

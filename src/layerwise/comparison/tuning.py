@@ -35,7 +35,7 @@ class Choice:
 
 @dataclass(frozen=True)
 class Labelled:
-    """A budget's rows and classes, and no other row; the folds are the same for every arm."""
+    """A budget's rows and classes (or quantities), and no other row; the folds are the same for every arm."""
 
     inputs: Tensor
     codes: Tensor
@@ -65,8 +65,8 @@ def tune_arm(
     Returns
     -------
     Choice
-        The learning rate and epoch of the smallest validation error, averaged over folds and over a window of epochs;
-        of equals the fewest epochs.
+        The learning rate and epoch of the smallest validation error (of quantities: loss), averaged over folds and over
+        a window of epochs; of equals the fewest epochs.
     """
     found = []
     for rate in arm.learning_rates:
@@ -99,7 +99,8 @@ def _try(
                 started(network, inputs[training], codes[training]), inputs[training], codes[training], plan,
                 around.child(name, f"tune fold {number}"), device, (inputs[held_out], codes[held_out]),
             )  # fmt: skip
-            curves.append(_curve(around, f"{around.name}/{name}", plan.epochs))
+            word = "validation_loss" if codes.is_floating_point() else "validation_error"
+            curves.append(_curve(around, f"{around.name}/{name}", plan.epochs, word))
         weights = [len(held) for _, held in rows.folds]
         epochs, error = best_epoch(np.average(curves, axis=0, weights=weights))
     except DivergenceError as divergence:
@@ -115,6 +116,18 @@ def _try(
         "chosen": False,
         "seconds": time.perf_counter() - began,
     }
+
+
+def limited(plan: FinetunePlan, labels: int, most: int | None) -> FinetunePlan:
+    """Return a plan with no more epochs than make so many updates on so many rows; None: as many as it has.
+
+    Examples
+    --------
+    >>> limited(FinetunePlan(epochs=80, batch_size=50), 1000, 400).epochs
+    20
+    """
+    epochs = plan.epochs if most is None else min(plan.epochs, max(1, most // -(-labels // plan.batch_size)))
+    return plan.model_copy(update={"epochs": epochs})
 
 
 def best_epoch(errors: np.ndarray) -> tuple[int, float]:
@@ -136,7 +149,7 @@ def best_epoch(errors: np.ndarray) -> tuple[int, float]:
     return epoch + 1, smooth[epoch]
 
 
-def _curve(around: Surroundings, fit: str, epochs: int) -> list[float]:
+def _curve(around: Surroundings, fit: str, epochs: int, word: str) -> list[float]:
     history = around.folder.history if around.folder else around.history
-    errors = {round(line["epoch"]): line["validation_error"] for line in history.of(fit) if line["update"] > 0}
+    errors = {round(line["epoch"]): line[word] for line in history.of(fit) if line["update"] > 0}
     return [errors[epoch] for epoch in range(1, epochs + 1)]

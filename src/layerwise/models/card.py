@@ -26,7 +26,7 @@ def card_of(model: Model) -> str:
     return _template().render(
         model=model,
         facts=facts,
-        title=f"`{model.target}`" if model.target else f"{len(model.classes)} classes",
+        title=f"`{model.target}`" if model.target else "a quantity" if model.quantity else f"{model.width} classes",
         features=" x ".join(map(str, shape)) if shape else None,
         parameters=sum(parameter.numel() for parameter in model.network.parameters()),
         modules=[str(module) for module in model.network],

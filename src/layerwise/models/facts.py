@@ -43,20 +43,26 @@ class ValidationFacts(Table):
     Attributes
     ----------
     error : float
-        In percent; of the chosen settings.
+        In percent, of the chosen settings; of a quantity, the root of the mean squared error, in its own unit.
+    spread : float or None
+        Standard deviation of the quantity in the labelled rows.
     rows, folds : int
         Rows that validated, and in how many parts.
     tried : int
         Settings that were compared by it; 1: it chose nothing.
     trained_rows : int
         Rows that each of the validated networks was trained on.
+    labels_seen : bool
+        Whether pre-training learnt from the labels of the held-out rows too, so that the error is too small.
     """
 
     error: float
+    spread: float | None = None
     rows: int
     folds: int
     tried: int
     trained_rows: int
+    labels_seen: bool = False
 
 
 class Facts(Table):

@@ -4,6 +4,7 @@
 ``model.json``               the format's version, network, classes, inputs, how it was made; the SHA-256 of each file
 ``network.safetensors``      the network's ``state_dict``
 ``stack.json``               with ``stack.safetensors`` the pre-trained layers: what `Stack.save` writes
+``preparation.skops``        scikit-learn's fitted transformer of a table's columns; the columns are in ``model.json``
 ``README.md``                the model card
 ============================ ==========================================================================
 
@@ -14,7 +15,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -24,18 +25,22 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import nn
 
+from ..data.source import Source
 from ..errors import LayerwiseError, NetworkError, RunError
 from ..nn.description import build, describe
+from ..preparation.preparation import Preparation
 from ..settings import Table
 from ..stack import Stack
-from ..write import write_json, write_tensors, write_text
+from ..write import write_bytes, write_json, write_tensors, write_text
 from .card import card_of
+from .estimator import read_estimator, written_estimator
 from .facts import Facts
 from .inputs import Inputs
-from .model import Label, Model
+from .model import Label, Model, Quantity
 
 FORMAT = 1
-WHOLE, NETWORK, STACK, CARD = "model.json", "network.safetensors", ("stack.json", "stack.safetensors"), "README.md"
+WHOLE, NETWORK, STACK = "model.json", "network.safetensors", ("stack.json", "stack.safetensors")
+PREPARATION, CARD = "preparation.skops", "README.md"
 AGAIN = "copy the folder again, or train the model again"
 
 
@@ -48,8 +53,10 @@ class Description(Table):
     dtype: Literal["float32", "float64", "bfloat16", "float16"]
     classes: tuple[Label, ...]
     inputs: Inputs
+    preparation: Mapping[str, Any] | None = None
     target: str | None
     probabilities: bool
+    quantity: Quantity | None = None
     facts: Facts
     files: Mapping[str, str]
 
@@ -71,13 +78,17 @@ def write_model(model: Model, path: Path) -> None:
     write_tensors(path / NETWORK, model.network.state_dict())
     if model.stack is not None:
         model.stack.save(path)
+    if model.preparation is not None:
+        write_bytes(path / PREPARATION, written_estimator(model.preparation.estimator))
     write_text(path / CARD, card_of(model))
-    names = (NETWORK, *(STACK if model.stack is not None else ()))
+    names = [NETWORK, *(STACK if model.stack else ()), *([PREPARATION] if model.preparation else ())]
     dtype = next((weight.dtype for weight in model.network.parameters()), torch.float32)
     description = {
         "kind": "layerwise model", "format": FORMAT, "network": network,
         "dtype": str(dtype).removeprefix("torch."), "classes": model.classes, "inputs": model.inputs.model_dump(),
-        "target": model.target, "probabilities": model.probabilities, "facts": model.facts.model_dump(),
+        "preparation": model.preparation and model.preparation.schema(), "target": model.target,
+        "probabilities": model.probabilities,
+        "quantity": model.quantity and model.quantity.model_dump(), "facts": model.facts.model_dump(),
         "files": {name: _digest(path / name) for name in names},
     }  # fmt: skip
     write_json(path / WHOLE, description)
@@ -137,8 +148,12 @@ def load_model(folder: str | Path) -> Model:
         said = error.message if isinstance(error, LayerwiseError) else str(error)
         raise RunError(f"{path / NETWORK} does not fit the network that {WHOLE} describes: {said}", AGAIN) from error
     stack = Stack.load(path) if STACK[0] in found.files else None
+    preparation = None
+    if found.preparation is not None:
+        preparation = Preparation.from_parts(found.preparation, read_estimator(path / PREPARATION))
     return Model(
-        network.eval(), found.classes, stack, found.inputs, found.target, found.probabilities, found.facts
+        network.eval(), found.classes, stack, found.inputs, preparation, found.target, found.probabilities,
+        found.quantity, found.facts,
     )  # fmt: skip
 
 
@@ -188,3 +203,19 @@ def _check_file(file: Path, digest: str) -> None:
 def _digest(file: Path) -> str:
     with open(file, "rb") as opened:
         return hashlib.file_digest(opened, "sha256").hexdigest()
+
+
+def load_encoder(folder: str | Path) -> tuple[Stack, Callable[[Any], Source]]:
+    """Read the layers of a folder, of a model or of `Stack.save`, and what opens rows as they take them.
+
+    Raises
+    ------
+    RunError
+        When the folder holds neither, or a damaged one.
+    PlanError
+        When it holds a model that was not pre-trained.
+    """
+    if not (Path(folder) / WHOLE).exists():
+        return Stack.load(folder), Inputs().open
+    model = load_model(folder)
+    return model.layers(), model.open

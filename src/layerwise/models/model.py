@@ -15,12 +15,21 @@ from ..data.features import Features, Streamed, blocks
 from ..data.source import Source
 from ..errors import DataError, NetworkError, PlanError
 from ..finetuning import predict_outputs
+from ..preparation.preparation import Preparation
+from ..settings import Positive, Table
 from ..stack import Stack
 from .facts import Facts
 from .inputs import Inputs
 
 ROWS = 4096  # taken through the network at once
 Label = bool | int | str
+
+
+class Quantity(Table):
+    """What a regression predicts: ``mean + spread * output``."""
+
+    mean: float
+    spread: Positive
 
 
 @dataclass(frozen=True)
@@ -32,15 +41,19 @@ class Model:
     network : nn.Sequential
         Maps rows to one output per class.
     classes : sequence of bool, int or str
-        The label of each output.
+        The label of each output; empty where it is a quantity.
     stack : Stack or None
         The pre-trained layers with their decoders, as they were before fine-tuning; None where nothing was pre-trained.
     inputs : Inputs
         What rows it takes.
+    preparation : Preparation or None
+        How rows of a table become what it takes.
     target : str or None
         Name of the column of the labels.
     probabilities : bool
         Whether the softmax of the outputs is a distribution: not after training with a `RankingLoss`.
+    quantity : Quantity or None
+        Of a regression: mean and spread of the quantity whose standardised value is the network's one output.
     facts : Facts
         How it was made, for the model card.
 
@@ -62,14 +75,25 @@ class Model:
     classes: Sequence[Label]
     stack: Stack | None = None
     inputs: Inputs = field(default_factory=Inputs)
+    preparation: Preparation | None = None
     target: str | None = None
     probabilities: bool = True
+    quantity: Quantity | None = None
     facts: Facts = field(default_factory=Facts)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "classes", tuple(self.classes))
-        if not self.classes:
-            raise PlanError("a model needs the label of each output, found none", "give classes=[...]")
+        if bool(self.classes) is (self.quantity is not None):
+            raise PlanError(
+                f"a model has the label of each output, or a quantity; found {len(self.classes)} labels and "
+                f"{'a' if self.quantity else 'no'} quantity",
+                "give classes=[...] or quantity=Quantity(mean=0.0, spread=1.0)",
+            )
+
+    @property
+    def width(self) -> int:
+        """Number of outputs."""
+        return len(self.classes) or 1
 
     def open(self, rows: Any) -> Source:
         """Open rows, whatever holds them, as the network is fed them.
@@ -79,30 +103,27 @@ class Model:
         DataError
             When they are not like those that it was trained on.
         """
-        return self.inputs.open(rows)
+        return self.inputs.open(rows if self.preparation is None else self.preparation.transform(rows))
 
-    def outputs(self, rows: Any) -> Iterator[Tensor]:
-        """Yield the network's outputs for blocks of rows, in their order; what is in memory does not grow with them.
+    def outputs(self, opened: Source) -> Iterator[Tensor]:
+        """Yield the network's outputs for blocks of rows that `open` returned, in their order.
 
-        Raises
-        ------
-        DataError
-            When the rows are not like those that it was trained on.
+        What is in memory does not grow with the rows.
         """
-        features = Streamed(self.open(rows))
+        features = Streamed(opened)
         self._check(features)
         for block in blocks(features, ROWS):
             yield predict_outputs(self.network, block).float().cpu()
 
     def predict(self, rows: Any) -> np.ndarray:
-        """Return the predicted label of each row, shape (n,).
+        """Return the predicted label, or quantity (float32), of each row, shape (n,).
 
         Raises
         ------
         DataError
             When the rows are not like those that it was trained on.
         """
-        return np.concatenate([self.labels(outputs) for outputs in self.outputs(rows)])
+        return np.concatenate([self.labels(outputs) for outputs in self.outputs(self.open(rows))])
 
     def predict_proba(self, rows: Any) -> np.ndarray:
         """Return the probability of each class, shape (n, classes), float32, in the order of ``classes``.
@@ -114,23 +135,32 @@ class Model:
         PlanError
             When the outputs are no probabilities.
         """
-        if not self.probabilities:
+        if self.quantity is not None or not self.probabilities:
+            how = "for a quantity" if self.quantity else "by ranking"
             raise PlanError(
-                "the network was fine-tuned by ranking, so that its outputs are scores and no probabilities",
+                f"the network was fine-tuned {how}, so that its outputs are no probabilities",
                 "use predict, or fine-tune with the loss cross_entropy",
             )
-        return np.concatenate([_softmax(outputs) for outputs in self.outputs(rows)])
+        return np.concatenate([_softmax(outputs) for outputs in self.outputs(self.open(rows))])
 
     def labels(self, outputs: Tensor) -> np.ndarray:
-        """Return the label of the largest output of each row."""
+        """Return the label of the largest output of each row; of a regression, the quantity."""
+        if self.quantity is not None:
+            values: np.ndarray = outputs[:, 0].numpy() * np.float32(self.quantity.spread)
+            return values + np.float32(self.quantity.mean)
         found: np.ndarray = np.array(self.classes)[outputs.argmax(1).numpy()]
         return found
 
-    def predictions(self, rows: Any) -> Iterator[dict[str, np.ndarray]]:
-        """Yield ``prediction`` and, where the outputs are a distribution, ``probability`` of blocks of rows."""
-        for outputs in self.outputs(rows):
+    def predictions(self, opened: Source) -> Iterator[dict[str, np.ndarray]]:
+        """Yield ``prediction`` and, where the outputs are a distribution, ``probability`` of blocks of opened rows."""
+        for outputs in self.outputs(opened):
             found = {"prediction": self.labels(outputs)}
-            yield {**found, "probability": _softmax(outputs)} if self.probabilities else found
+            yield {**found, "probability": _softmax(outputs)} if self.columns() else found
+
+    def columns(self) -> list[str]:
+        """Return the names of the columns of probabilities, none where there are none."""
+        wanted = self.quantity is None and self.probabilities
+        return [f"probability_{label}" for label in self.classes] if wanted else []
 
     def encode(self, rows: Any, depth: int | None = None) -> np.ndarray:
         """Return the codes of rows after ``depth`` pre-trained layers, None for all; depth 0 is the network's input.
@@ -142,16 +172,16 @@ class Model:
         DataError
             When the rows are not like those that the model was trained on.
         """
-        return np.concatenate(list(self.codes(rows, depth)))
+        return np.concatenate(list(encoded(self.layers(), self.open(rows), depth)))
 
-    def codes(self, rows: Any, depth: int | None = None) -> Iterator[np.ndarray]:
-        """Do what `encode` does, block by block."""
+    def layers(self) -> Stack:
+        """Return the pre-trained layers, or refuse where there are none."""
         if self.stack is None:
             raise PlanError(
                 "the model was not pre-trained, so that there are no layers to encode with",
                 "train it with an objective in the table [pretrain]",
             )
-        return encoded(self.stack, Streamed(self.open(rows)), depth)
+        return self.stack
 
     def save(self, folder: str | Path) -> None:
         """Write the model to a new or empty folder; `load` and the command read it.
@@ -189,18 +219,17 @@ class Model:
                 f"the network does not take rows of shape {tuple(features.shape[1:])}: {error}",
                 "give rows of the width of its first module; rows of more dimensions need an nn.Flatten first",
             ) from error
-        if outputs.ndim != 2 or outputs.shape[1] != len(self.classes):
+        if outputs.ndim != 2 or outputs.shape[1] != self.width:
             raise NetworkError(
-                f"the network's output has shape {tuple(outputs.shape[1:])} a row, there are {len(self.classes)} "
-                "classes",
+                f"the network's output has shape {tuple(outputs.shape[1:])} a row, the model has {self.width} outputs",
                 "end the network in a head with one output per class",
             )
 
 
-def encoded(stack: Stack, features: Features, depth: int | None = None) -> Iterator[np.ndarray]:
-    """Return blocks of codes, checked before the first one is asked for."""
-    stack.encode(features.read(0, 1), depth)
-    return (stack.encode(block, depth).float().cpu().numpy() for block in blocks(features, ROWS))
+def encoded(stack: Stack, rows: Source, depth: int | None = None) -> Iterator[np.ndarray]:
+    """Yield blocks of the codes of rows, in their order; what is in memory does not grow with them."""
+    for block in blocks(Streamed(rows), ROWS):
+        yield stack.encode(block, depth).float().cpu().numpy()
 
 
 def _softmax(outputs: Tensor) -> np.ndarray:

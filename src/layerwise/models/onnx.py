@@ -34,8 +34,9 @@ def export_model(model: Model, out: str | Path) -> dict[str, Any]:
 
     ``.onnx``: the network with the softmax, float32, any number of rows. The input ``rows`` (rows, features) is what
     the network is fed: prepared rows, divided already where the model divides. The output is ``probabilities`` (rows,
-    classes), or ``scores`` where the outputs are no probabilities; the metadata key ``classes`` has their names as
-    JSON. The file is run by onnxruntime before it is kept, at another batch size, and must agree to 1e-5.
+    classes); ``scores`` where the outputs are no probabilities, ``quantity`` (rows, 1) of a regression. The metadata
+    key ``classes`` has the labels as JSON. The file is run by onnxruntime before it is kept, at another batch size, and
+    must agree to 1e-5.
 
     ``.safetensors``, ``.pt``: the network's ``state_dict`` with its own keys.
 
@@ -86,14 +87,16 @@ def export_model(model: Model, out: str | Path) -> dict[str, Any]:
 
 
 class _Outputs(nn.Module):
-    """A network with the softmax of its outputs, where they are a distribution."""
+    """A network with what follows its outputs: the softmax, or a quantity's own mean and spread."""
 
-    def __init__(self, network: nn.Module, softmax: bool) -> None:
+    def __init__(self, model: Model) -> None:
         super().__init__()
-        self.network, self.softmax = network, softmax
+        self.network, self.softmax, self.quantity = model.network, bool(model.columns()), model.quantity
 
     def forward(self, rows: Tensor) -> Tensor:
         outputs: Tensor = self.network(rows)
+        if self.quantity is not None:
+            return outputs * self.quantity.spread + self.quantity.mean
         return torch.softmax(outputs, 1) if self.softmax else outputs
 
 
@@ -106,18 +109,18 @@ def _export_onnx(model: Model, path: Path) -> dict[str, Any]:
             f"install them: pip install -c constraints.txt 'layerwise[onnx]', or pip install {' '.join(missing)}",
         )
     shape = _row_shape(model)
-    module = copy.deepcopy(_Outputs(model.network, model.probabilities)).float().eval()
-    name = "probabilities" if model.probabilities else "scores"
+    module = copy.deepcopy(_Outputs(model)).float().eval()
+    name = "quantity" if model.quantity else "probabilities" if model.probabilities else "scores"
     written = _traced(module, shape, name, _metadata(model))
-    difference = _difference(model, written, shape)
-    if not difference <= CLOSE:
+    difference = _difference(_Outputs(model), written, shape)
+    if not difference <= CLOSE * (model.quantity.spread if model.quantity else 1.0):
         raise NetworkError(
             f"onnxruntime does not agree with the network: at {CHECKED} rows the outputs differ by {difference:.3g}",
             "keep the state_dict instead: give a file that ends in .pt or .safetensors",
         )
     write_bytes(path, written)
     return {
-        "inputs": {ROWS: [None, *shape]}, "outputs": {name: [None, len(model.classes)]}, "difference": difference,
+        "inputs": {ROWS: [None, *shape]}, "outputs": {name: [None, model.width]}, "difference": difference,
         "checked_rows": CHECKED,
     }  # fmt: skip
 
@@ -192,13 +195,12 @@ def _quiet() -> Iterator[None]:
         logger.setLevel(level)
 
 
-def _difference(model: Model, written: bytes, shape: Sequence[int]) -> float:
+def _difference(module: nn.Module, written: bytes, shape: Sequence[int]) -> float:
     """Return the largest difference between onnxruntime's outputs and the network's, at another number of rows."""
     import onnxruntime
 
     rows = _rows(CHECKED, shape)
     session = onnxruntime.InferenceSession(written, providers=["CPUExecutionProvider"])
     (found,) = session.run(None, {ROWS: rows.numpy()})
-    outputs = predict_outputs(model.network, rows).float().cpu()
-    expected = torch.softmax(outputs, 1) if model.probabilities else outputs
+    expected = predict_outputs(module, rows).float().cpu()
     return float(np.abs(found - expected.numpy()).max()) if found.shape == tuple(expected.shape) else float("inf")

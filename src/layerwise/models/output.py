@@ -10,7 +10,7 @@ from __future__ import annotations
 import csv
 import sys
 import zipfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, TextIO
@@ -19,6 +19,7 @@ import h5py
 import numpy as np
 
 from ..data.hdf5 import split_path
+from ..data.table import TableSource
 from ..errors import DataError, PlanError
 from ..write import replacing
 
@@ -99,6 +100,57 @@ def writing(out: str | Path, ending: str, rows: int, names: Mapping[str, Sequenc
             yield _npz(path, rows, names, opened)
 
 
+def write_results(out: str | Path, ending: str, rows: int, names: Mapping[str, Sequence[str]], blocks: Any) -> None:
+    """Write all blocks of results to a file, as `writing` says."""
+    with writing(out, ending, rows, names) as write:
+        for block in blocks:
+            write(block)
+
+
+def keeping(table: TableSource, kept: Sequence[str], blocks: Iterable[Block]) -> Iterator[Block]:
+    """Yield blocks of results with some columns of the table whose rows they are of before them.
+
+    Examples
+    --------
+    >>> import pyarrow
+    >>> table = TableSource(pyarrow.table({"id": ["a", "b"]}), "t")
+    >>> list(keeping(table, ["id"], [{"prediction": np.array([1, 0])}]))
+    [{'id': array(['a', 'b'], dtype=object), 'prediction': array([1, 0])}]
+    """
+    start = 0
+    for block in blocks:
+        stop = start + len(next(iter(block.values())))
+        yield {**{column: _cells(table, column, start, stop) for column in kept}, **block}
+        start = stop
+
+
+def check_kept(table: Any, name: str, kept: Sequence[str], names: Mapping[str, Sequence[str]]) -> None:
+    """Refuse columns to keep that are not there, or have the name of a result.
+
+    Raises
+    ------
+    DataError, PlanError
+    """
+    if not kept:
+        return
+    if not isinstance(table, TableSource):
+        raise DataError(f"{name} has no columns with names, of which {kept[0]!r} could be kept", "leave --keep out")
+    taken = {column for part, own in names.items() for column in (own or [part])}
+    for column in kept:
+        table.check_column(column)
+        if column in taken:
+            raise PlanError(f"a column {column!r} is kept, but the results have one", "name it otherwise in the table")
+
+
+def _cells(table: TableSource, column: str, start: int, stop: int) -> np.ndarray:
+    """Return a column's cells as numbers where all are, as text or None elsewhere; alike for every block."""
+    whole, cells = table.table.column(column), table.cells(column, start, stop)
+    if table.kinds[column] == "number" and not table.parsed and not whole.null_count:
+        numbers: np.ndarray = cells.to_numpy()
+        return numbers
+    return np.array([None if cell is None else str(cell) for cell in cells.to_pylist()], dtype=object)
+
+
 def columns(block: Block, names: Mapping[str, Sequence[str]]) -> dict[str, np.ndarray]:
     """Return a block's values as columns of one value a row, in the order of the parts."""
     found: dict[str, np.ndarray] = {}
@@ -114,9 +166,13 @@ def columns(block: Block, names: Mapping[str, Sequence[str]]) -> dict[str, np.nd
 
 def _csv(file: TextIO, names: Mapping[str, Sequence[str]], delimiter: str) -> Write:
     writer = csv.writer(file, delimiter=delimiter, lineterminator="\n")
-    writer.writerow([name for part, own in names.items() for name in (own or [part])])
+    begun = False
 
     def write(block: Block) -> None:
+        nonlocal begun
+        if not begun:  # not before there is a row, so that an error leaves no line on standard output
+            writer.writerow([name for part, own in names.items() for name in (own or [part])])
+            begun = True
         texts = [_texts(values) for values in columns(block, names).values()]
         writer.writerows(zip(*texts, strict=True))
 
