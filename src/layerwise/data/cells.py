@@ -18,6 +18,7 @@ ColumnKind = Literal["number", "boolean", "date", "text"]
 # Cells of a text file that are no value, once the space around them is gone.
 MISSING = ("", "NA", "N/A", "n/a", "#N/A", "NaN", "nan", "NULL", "null", "?")
 DAY = 86_400e6  # microseconds
+FIRST = 32  # cells that are tried before all: Arrow goes on to the end after the first that it cannot read
 
 
 def arrow(what: str) -> Any:
@@ -105,6 +106,7 @@ def _parses(cells: Any, kind: ColumnKind) -> bool:
     if kind == "number" and pa.compute.any(pa.compute.match_substring_regex(cells, r"^[+-]?0\d")).as_py():
         return False
     try:
+        floats_of(cells.slice(0, FIRST), kind)
         floats_of(cells, kind)
     except pa.ArrowInvalid:
         return False
