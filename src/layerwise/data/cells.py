@@ -40,6 +40,15 @@ def arrow(what: str) -> Any:
     return pyarrow
 
 
+def has_arrow() -> bool:
+    """Say whether pyarrow is installed."""
+    try:
+        arrow("")
+    except DataError:
+        return False
+    return True
+
+
 def natural_kind(kind: Any) -> ColumnKind | None:
     """Return what a column of an Arrow type holds; None where it is nothing that a table's column should be.
 
