@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from .finetuning import FinetuneResult, finetune
     from .models.folder import load_model
     from .models.model import Model
-    from .nn.corruption import GaussianNoise, Masking, SaltAndPepper
+    from .nn.corruption import GaussianNoise, Masking, SaltAndPepper, SwapNoise
     from .nn.lista import LISTA
     from .nn.networks import Convolution
     from .objectives import (
@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     )
     from .objectives.penalties import Contraction, KLSparsity, L1Sparsity
     from .objectives.ranking import RankingLoss
+    from .preparation.preparation import Preparation
     from .pretraining import PretrainResult, pretrain
     from .sampling.interpolation import interpolate
     from .sampling.sample import Samples, sample
@@ -75,6 +76,7 @@ __all__ = [
     "Model",
     "OnValidation",
     "PredictiveSparseDecomposition",
+    "Preparation",
     "PretrainResult",
     "RankingLayer",
     "RankingLoss",
@@ -86,6 +88,7 @@ __all__ = [
     "Staged",
     "Step",
     "SupervisedLayer",
+    "SwapNoise",
     "TensorBoard",
     "__version__",
     "check_gradients",
@@ -119,6 +122,7 @@ _HOMES = {
         "GaussianNoise",
         "Masking",
         "SaltAndPepper",
+        "SwapNoise",
     ),
     "nn.lista": ("LISTA",),
     "nn.networks": ("Convolution",),
@@ -140,6 +144,7 @@ _HOMES = {
     "objectives.ranking": ("RankingLoss",),
     "searching.search": ("Search", "search"),
     "settings": ("EarlyStopping", "Exponential", "Inverse", "InverseTime", "Linear", "OnValidation", "Staged", "Step"),
+    "preparation.preparation": ("Preparation",),
     "pretraining": ("PretrainResult", "pretrain"),
     "sampling.interpolation": ("interpolate",),
     "sampling.sample": ("Samples", "sample"),

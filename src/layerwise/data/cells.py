@@ -18,6 +18,7 @@ ColumnKind = Literal["number", "boolean", "date", "text"]
 # Cells of a text file that are no value, once the space around them is gone.
 MISSING = ("", "NA", "N/A", "n/a", "#N/A", "NaN", "nan", "NULL", "null", "?")
 DAY = 86_400e6  # microseconds
+FIRST = 32  # cells that are tried before all: Arrow goes on to the end after the first that it cannot read
 
 
 def arrow(what: str) -> Any:
@@ -37,6 +38,15 @@ def arrow(what: str) -> Any:
             "install it: pip install -c constraints.txt 'layerwise[tables]', or pip install pyarrow",
         ) from error
     return pyarrow
+
+
+def has_arrow() -> bool:
+    """Say whether pyarrow is installed."""
+    try:
+        arrow("")
+    except DataError:
+        return False
+    return True
 
 
 def natural_kind(kind: Any) -> ColumnKind | None:
@@ -105,6 +115,7 @@ def _parses(cells: Any, kind: ColumnKind) -> bool:
     if kind == "number" and pa.compute.any(pa.compute.match_substring_regex(cells, r"^[+-]?0\d")).as_py():
         return False
     try:
+        floats_of(cells.slice(0, FIRST), kind)
         floats_of(cells, kind)
     except pa.ArrowInvalid:
         return False
