@@ -25,7 +25,7 @@ def encode(model: Model, data: Data, out: Out, depth: Depth = None, keep: Keep =
     from ..data.features import Streamed
     from ..models.folder import load_encoder
     from ..models.model import encoded
-    from ..models.output import check_kept, format_of, keeping, write_results
+    from ..models.output import TEXT, check_kept, format_of, keeping, write_results
     from .predict import opened, told
 
     (stack, take), ending, kept = load_encoder(model), format_of(out, data), keep or []
@@ -37,5 +37,6 @@ def encode(model: Model, data: Data, out: Out, depth: Depth = None, keep: Keep =
     began = time.perf_counter()
     blocks = ({"codes": codes} for codes in encoded(stack, source, depth))
     named: dict[str, list[str]] = {**{column: [] for column in kept}, **names}
-    write_results(out, ending, source.shape[0], named, keeping(rows, kept, blocks) if kept else blocks)
+    beside = keeping(rows, kept, blocks, ending in TEXT) if kept else blocks
+    write_results(out, ending, source.shape[0], named, beside)
     told(out, source.shape[0], f"codes of {width}", began, named if as_json else None)

@@ -24,7 +24,7 @@ def predict(model: Model, data: Data, out: Out, keep: Keep = None, as_json: Json
     """
     # imported here, because they bring torch: the help and a misspelt option should not wait for it
     from ..models.folder import load_model
-    from ..models.output import check_kept, format_of, keeping, write_results
+    from ..models.output import TEXT, check_kept, format_of, keeping, write_results
 
     found, ending, kept = load_model(model), format_of(out, data), keep or []
     names: dict[str, list[str]] = {"prediction": []}
@@ -35,7 +35,8 @@ def predict(model: Model, data: Data, out: Out, keep: Keep = None, as_json: Json
     began, source = time.perf_counter(), found.open(rows)
     blocks = found.predictions(source)
     named = {**{column: [] for column in kept}, **names}
-    write_results(out, ending, source.shape[0], named, keeping(rows, kept, blocks) if kept else blocks)
+    beside = keeping(rows, kept, blocks, ending in TEXT) if kept else blocks
+    write_results(out, ending, source.shape[0], named, beside)
     told(out, source.shape[0], "predictions", began, named if as_json else None)
 
 

@@ -26,6 +26,7 @@ from ..write import replacing
 Block = Mapping[str, np.ndarray]
 Write = Callable[[Block], None]
 STREAM = "-"  # standard output, as CSV
+TEXT = (".csv", ".tsv")
 ENDINGS = (".csv", ".tsv", ".parquet", ".pq", ".h5", ".hdf5", ".npz", ".npy")
 
 
@@ -87,7 +88,7 @@ def writing(out: str | Path, ending: str, rows: int, names: Mapping[str, Sequenc
     if ending == ".npy" and len(names) > 1:
         raise PlanError(f"{out}: a .npy file holds one array, these are {', '.join(names)}", "write a .npz file")
     with replacing(out) as path, ExitStack() as opened:
-        if ending in (".csv", ".tsv"):
+        if ending in TEXT:
             file = opened.enter_context(open(path, "w", encoding="utf-8", newline=""))
             yield _csv(file, names, "," if ending == ".csv" else "\t")
         elif ending in (".parquet", ".pq"):
@@ -107,8 +108,21 @@ def write_results(out: str | Path, ending: str, rows: int, names: Mapping[str, S
             write(block)
 
 
-def keeping(table: TableSource, kept: Sequence[str], blocks: Iterable[Block]) -> Iterator[Block]:
+def keeping(
+    table: TableSource, kept: Sequence[str], blocks: Iterable[Block], as_text: bool = False
+) -> Iterator[Block]:
     """Yield blocks of results with some columns of the table whose rows they are of before them.
+
+    Parameters
+    ----------
+    table : TableSource
+        The rows.
+    kept : sequence of str
+        Columns by name.
+    blocks : iterable of Block
+        The results, in the rows' order.
+    as_text : bool
+        Whether numbers are wanted as the table's file writes them, as for another text file.
 
     Examples
     --------
@@ -120,7 +134,7 @@ def keeping(table: TableSource, kept: Sequence[str], blocks: Iterable[Block]) ->
     start = 0
     for block in blocks:
         stop = start + len(next(iter(block.values())))
-        yield {**{column: _cells(table, column, start, stop) for column in kept}, **block}
+        yield {**{column: _cells(table, column, start, stop, as_text) for column in kept}, **block}
         start = stop
 
 
@@ -142,11 +156,12 @@ def check_kept(table: Any, name: str, kept: Sequence[str], names: Mapping[str, S
             raise PlanError(f"a column {column!r} is kept, but the results have one", "name it otherwise in the table")
 
 
-def _cells(table: TableSource, column: str, start: int, stop: int) -> np.ndarray:
-    """Return a column's cells as numbers where all are, as text or None elsewhere; alike for every block."""
-    whole, cells = table.table.column(column), table.cells(column, start, stop)
-    if table.kinds[column] == "number" and not table.parsed and not whole.null_count:
-        numbers: np.ndarray = cells.to_numpy()
+def _cells(table: TableSource, column: str, start: int, stop: int, as_text: bool) -> np.ndarray:
+    """Return a column's cells: numbers, or text and None; every block's are of one type."""
+    cells = table.cells(column, start, stop)
+    if table.kinds[column] == "number" and not as_text:
+        whole = not (table.parsed or table.table.column(column).null_count)
+        numbers: np.ndarray = cells.to_numpy() if whole else table.floats(column, start, stop)
         return numbers
     return np.array([None if cell is None else str(cell) for cell in cells.to_pylist()], dtype=object)
 
