@@ -31,7 +31,7 @@ def arrow(what: str) -> Any:
     """
     try:
         import pyarrow
-        import pyarrow.compute  # noqa: F401 - the attribute
+        import pyarrow.compute
     except ImportError as error:
         raise DataError(
             f"{what} is read by pyarrow, which is not installed",

@@ -33,7 +33,7 @@ def open_arrays(path: Path, name: str | None, kind: Kind) -> ArraySource:
     try:
         with np.load(path, allow_pickle=False) as file:
             names = list(file.files)
-            held = {key: file[key] for key in ([name] if name in names else names)}
+            held: dict[str, np.ndarray] = {key: file[key] for key in names if name in (None, key)}
     except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
         raise DataError(
             f"{path}: this NumPy file cannot be read: {error}",

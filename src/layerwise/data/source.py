@@ -26,7 +26,6 @@ BLOCK_BYTES = 64 * 2**20
 DENSE_BYTES = 2**30
 
 
-
 @runtime_checkable
 class Source(Protocol):
     """Rows that are read in contiguous blocks.

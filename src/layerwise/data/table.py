@@ -175,9 +175,9 @@ class TableSource:
         values = self.floats(column, 0, rows)
         if kind == "number":
             return ArraySource(values, name)
-        missing = np.isnan(values)
-        truths = np.where(missing, 0, values).astype(bool)
-        return ArraySource(np.where(missing, None, truths) if missing.any() else truths, name)
+        truths = values.astype(object)
+        truths[:] = [None if value != value else bool(value) for value in values.tolist()]
+        return ArraySource(truths, name)
 
 
 class NumbersSource:

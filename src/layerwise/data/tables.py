@@ -11,7 +11,6 @@ from typing import Any
 from ..errors import DataError
 from .cells import arrow, is_text
 from .delimited import check_columns, is_delimited, open_delimited
-from .hdf5 import split_path
 from .parquet import SUFFIXES, damaged_parquet, open_parquet
 from .table import TableSource, spooled
 
@@ -44,8 +43,8 @@ def paths_of(x: Any) -> list[Path]:
     if isinstance(x, (str, os.PathLike)):
         text = os.fspath(x)
         if os.path.exists(text) or not any(mark in text for mark in "*?["):
-            return [Path(text)] if os.path.exists(text) else [Path(split_path(text)[0])]
-        return [Path(found) for found in sorted(glob.glob(split_path(text)[0]))]
+            return [Path(text)]
+        return [Path(found) for found in sorted(glob.glob(text))]
     if isinstance(x, (list, tuple)) and x and all(isinstance(item, (str, os.PathLike)) for item in x):
         return [path for item in x for path in paths_of(item)]
     return []

@@ -37,20 +37,27 @@ class Choices:
     scale: str | float
 
 
-def choose(impute: str, encode: str, scale: str | float, *, table: bool, dtype: np.dtype) -> Choices:
+def choose(impute: str, encode: str, scale: str | float, *, table: bool, pixels: bool, unit: bool) -> Choices:
     """Say what "auto" is: of tables, whose columns have units of their own, and of arrays, which stay as they are.
+
+    Parameters
+    ----------
+    impute, encode, scale
+        What was asked for.
+    table, pixels, unit : bool
+        Whether the rows are a table's; 8-bit pixels; numbers in [0, 1] all, which need no scale.
 
     Examples
     --------
-    >>> choose("auto", "auto", "auto", table=True, dtype=np.dtype("O"))
+    >>> choose("auto", "auto", "auto", table=True, pixels=False, unit=False)
     Choices(impute='median', encode='onehot', scale='standard')
-    >>> choose("auto", "auto", "auto", table=False, dtype=np.dtype("u1"))
+    >>> choose("auto", "auto", "auto", table=False, pixels=True, unit=False)
     Choices(impute='none', encode='onehot', scale=255.0)
     """
     if impute == "auto":
         impute = "median" if table else "none"
     if scale == "auto":
-        scale = "standard" if table else 255.0 if dtype == np.uint8 else "none"
+        scale = ("none" if unit else "standard") if table else 255.0 if pixels else "none"
     return Choices(impute, "onehot" if encode == "auto" else encode, scale)
 
 

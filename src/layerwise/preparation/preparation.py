@@ -32,7 +32,8 @@ class Preparation:
     Made by `Preparation.fit`, or from what was kept of one by `Preparation.from_parts`. Numbers and dates (as days) are
     imputed and scaled, text is encoded, columns of no use are left out; scikit-learn's own transformers do it. The
     defaults, "auto", are of a table ``impute="median"`` with a mark where a value was missing, ``encode="onehot"`` and
-    ``scale="standard"``; rows of an array stay as they are, 8-bit pixels divided by 255.
+    ``scale="standard"``, or "none" where all numbers are in [0, 1] already; rows of an array stay as they are, 8-bit
+    pixels divided by 255.
 
     Parameters
     ----------
@@ -127,7 +128,6 @@ class Preparation:
         check_scale(scale)
         source = _open(inputs)
         table = isinstance(source, TableSource)
-        choices = choose(impute, encode, scale, table=table, dtype=source.dtype)
         left_out = {}
         if isinstance(source, TableSource):
             if target is not None:
@@ -147,7 +147,11 @@ class Preparation:
             columns = tuple(Column(name, place, gaps=bool(gaps[place])) for place, name in enumerate(order))
         if not columns:
             raise DataError(f"{source.name}: no column is of use: {_said(left_out)}", "name what to keep in kinds")
-        matrix = _matrix(sample, columns, choices)
+        matrix = _raw_matrix(sample, columns)
+        choices = choose(
+            impute, encode, scale, table=table, pixels=source.dtype == np.uint8, unit=_unit(matrix, columns)
+        )
+        _finish(matrix, sample, columns, choices)
         estimator = build(columns, choices, len(matrix)).fit(matrix)
         return cls(columns, left_out, order, table, choices, estimator)
 
@@ -269,7 +273,8 @@ class PreparedSource:
         if start == stop:
             return np.empty((0, self.shape[1]), np.float32)
         own = self.preparation
-        matrix = _matrix(self.source, own.columns, own.choices, start, stop)
+        matrix = _raw_matrix(self.source, own.columns, start, stop)
+        _finish(matrix, self.source, own.columns, own.choices, start)
         return np.ascontiguousarray(own.estimator.transform(matrix), dtype=np.float32)
 
 
@@ -303,24 +308,32 @@ def _chosen(shape: tuple[int, ...], rows: np.ndarray | None) -> np.ndarray:
     return rows if len(rows) <= most else np.sort(np.random.default_rng(0).choice(rows, most, replace=False))
 
 
-def _matrix(
-    source: Source, columns: Sequence[Column], choices: Choices, start: int = 0, stop: int | None = None
-) -> np.ndarray:
+def _raw_matrix(source: Source, columns: Sequence[Column], start: int = 0, stop: int | None = None) -> np.ndarray:
     """Return rows as a matrix with a column of float64 for each of a table's: numbers, or codes of text."""
     stop = source.shape[0] if stop is None else stop
-    if isinstance(source, TableSource):
-        matrix = np.empty((stop - start, len(columns)))
-        for at, column in enumerate(columns):
-            if column.kind == "text":
-                matrix[:, at] = codes(source.texts(column.name, start, stop), column.levels)
-            else:
-                matrix[:, at] = source.floats(column.name, start, stop, column.kind)
-    else:
-        matrix = _flat(source, start, stop)[:, [column.place for column in columns]]
+    if not isinstance(source, TableSource):
+        return _flat(source, start, stop)[:, [column.place for column in columns]]
+    matrix = np.empty((stop - start, len(columns)))
+    for at, column in enumerate(columns):
+        if column.kind == "text":
+            matrix[:, at] = codes(source.texts(column.name, start, stop), column.levels)
+        else:
+            matrix[:, at] = source.floats(column.name, start, stop, column.kind)
+    return matrix
+
+
+def _unit(matrix: np.ndarray, columns: Sequence[Column]) -> bool:
+    """Say whether all numbers and dates are in [0, 1]."""
+    own = matrix[:, [column.kind in ("number", "date") for column in columns]]
+    known = own[~np.isnan(own)]
+    return not len(known) or bool(known.min() >= 0 and known.max() <= 1)
+
+
+def _finish(matrix: np.ndarray, source: Source, columns: Sequence[Column], choices: Choices, start: int = 0) -> None:
+    """Check a matrix and divide its numbers, in place, where a number was chosen as the scale."""
     _check(matrix, source, columns, choices, start)
     if not isinstance(choices.scale, str):
         matrix[:, [column.kind == "number" for column in columns]] /= choices.scale
-    return matrix
 
 
 def _check(matrix: np.ndarray, source: Source, columns: Sequence[Column], choices: Choices, start: int) -> None:
@@ -349,7 +362,7 @@ def _raw(source: Source, start: int, stop: int) -> np.ndarray:
 
 
 def _flat(source: Source, start: int, stop: int) -> np.ndarray:
-    return _raw(source, start, stop).reshape(stop - start, -1).astype(np.float64)
+    return np.asarray(_raw(source, start, stop), dtype=np.float64).reshape(stop - start, -1).copy()
 
 
 def _said(left_out: Mapping[str, str]) -> str:
