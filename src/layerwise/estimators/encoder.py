@@ -123,7 +123,7 @@ class LayerwiseEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
         settings = settings_of(self)
         rows, _ = training_rows(self, X, reset=first)
         calls = 0 if first else self._calls
-        randomness = Randomness(as_seed(self.random_state), "encoder", calls)
+        randomness = Randomness(as_seed(self.random_state), "estimator", calls)
         network = None if first else nn.Sequential(*copied(self.module_, None)[0], nn.Linear(self._n_features_out, 1))
         started = start(self, settings, rows, None, 1, randomness, network)
         self.module_, self.stack_ = started.network[:-1].eval(), started.stack  # what stays of the head is its place
