@@ -88,7 +88,7 @@ def test_refusals() -> None:
         encoder.inverse_transform(np.zeros((2, 3)))
     with pytest.raises(NetworkError, match="no decoder"):
         small(objective="ranking").fit(X).inverse_transform(np.zeros((2, 10)))
-    with pytest.raises(DataError, match="(?s)NaN.*hint: fill"):
+    with pytest.raises(DataError, match=r"(?s)NaN.*hint: fill"):
         encoder.transform(np.full((1, 64), np.nan))
     with pytest.raises(DataError, match=r"minimum of 2 is required"):
         small().fit(X[:1])

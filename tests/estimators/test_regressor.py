@@ -135,7 +135,7 @@ def test_pickles() -> None:
 def test_refusals() -> None:
     with pytest.raises(PlanError, match=r"'supervised' learns from classes, and LayerwiseRegressor has none"):
         small(objective="supervised").fit(X, FEW)
-    with pytest.raises(DataError, match="(?s)expected numbers"):
+    with pytest.raises(DataError, match=r"(?s)expected numbers"):
         small().fit(X, np.where(np.isnan(FEW), "a", "b"))
     with pytest.raises(DataError, match="inconsistent numbers of samples"):
         small().fit(X, FEW[:100])
