@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from .density.projection import project
     from .density.score import score
     from .errors import LayerwiseError
+    from .estimators import LayerwiseClassifier, LayerwiseEncoder, LayerwiseRegressor
     from .finetuning import FinetuneResult, finetune
     from .models.folder import load_model
     from .models.model import Model
@@ -70,7 +71,10 @@ __all__ = [
     "InverseTime",
     "KLSparsity",
     "L1Sparsity",
+    "LayerwiseClassifier",
+    "LayerwiseEncoder",
     "LayerwiseError",
+    "LayerwiseRegressor",
     "Linear",
     "Masking",
     "Model",
@@ -115,6 +119,7 @@ _HOMES = {
     "density.projection": ("project",),
     "density.score": ("score",),
     "errors": ("LayerwiseError",),
+    "estimators": ("LayerwiseClassifier", "LayerwiseEncoder", "LayerwiseRegressor"),
     "finetuning": ("FinetuneResult", "finetune"),
     "models.folder": ("load_model",),
     "models.model": ("Model",),

@@ -192,6 +192,11 @@ class Labelled(NamedTuple):
     targets: Tensor
     weights: Tensor | None = None
 
+    def select(self, chosen: Tensor) -> Labelled:
+        """Return some of them, by number."""
+        weights = None if self.weights is None else self.weights[chosen]
+        return Labelled(self.rows[chosen], self.targets[chosen], weights)
+
 
 def _hold_out(
     labelled: Labelled,
@@ -205,16 +210,16 @@ def _hold_out(
     if validation is None:
         return labelled, None
     if isinstance(validation, float):
-        split = hold_out(len(labelled.rows), validation, randomness.child("validation"))
-        kept, held = (Labelled(*(None if each is None else each[part] for each in labelled)) for part in split)
-        return kept, held
+        kept, held = hold_out(len(labelled.rows), validation, randomness.child("validation"))
+        return labelled.select(kept), labelled.select(held)
     if not isinstance(validation, (tuple, list)) or len(validation) not in (2, 3):
         raise PlanError(
             f"validation is {type(validation).__name__}, expected a fraction or (inputs, targets)",
             "set validation=0.1, or give held-out rows with their labels",
         )
     inputs, targets, *weights = validation
-    return labelled, _labelled(inputs, targets, plan, classes, *(weights or (None,)), class_weight)[0]
+    weights = weights[0] if weights else None
+    return labelled, _labelled(inputs, targets, plan, classes, weights, class_weight)[0]
 
 
 def _labelled(
@@ -281,8 +286,10 @@ def finetune_network(
 
 def _placed(labelled: Labelled, place: torch.device, precision: torch.dtype) -> Labelled:
     """Return rows on a device; what is no class is in the network's precision."""
-    each = (part if part is None or not part.is_floating_point() else part.to(precision) for part in labelled)
-    return Labelled(*(None if part is None else part.to(place) for part in each))
+    rows, targets, weights = labelled
+    targets = targets.to(precision) if targets.is_floating_point() else targets
+    weights = None if weights is None else weights.to(place, precision)
+    return Labelled(rows.to(place, precision), targets.to(place), weights)
 
 
 def _fit(

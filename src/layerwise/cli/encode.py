@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -26,10 +26,11 @@ def encode(model: Model, data: Data, out: Out, depth: Depth = None, keep: Keep =
     from ..models.folder import load_encoder
     from ..models.model import encoded
     from ..models.output import TEXT, check_kept, format_of, keeping, write_results
-    from .predict import opened, told
+    from ..models.rows import opened_rows
+    from .predict import told
 
     (stack, take), ending, kept = load_encoder(model), format_of(out, data), keep or []
-    rows = opened(data)
+    rows: Any = opened_rows(data)
     source = take(rows)
     width = math.prod(stack.encode(Streamed(source).read(0, 1), depth).shape[1:])
     names = {"codes": [f"code_{number}" for number in range(width)]}

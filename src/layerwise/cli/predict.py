@@ -25,12 +25,13 @@ def predict(model: Model, data: Data, out: Out, keep: Keep = None, as_json: Json
     # imported here, because they bring torch: the help and a misspelt option should not wait for it
     from ..models.folder import load_model
     from ..models.output import TEXT, check_kept, format_of, keeping, write_results
+    from ..models.rows import opened_rows
 
     found, ending, kept = load_model(model), format_of(out, data), keep or []
     names: dict[str, list[str]] = {"prediction": []}
     if found.columns():
         names["probability"] = found.columns()
-    rows = opened(data)
+    rows: Any = opened_rows(data)
     check_kept(rows, data, kept, names)
     began, source = time.perf_counter(), found.open(rows)
     blocks = found.predictions(source)
@@ -38,14 +39,6 @@ def predict(model: Model, data: Data, out: Out, keep: Keep = None, as_json: Json
     beside = keeping(rows, kept, blocks, ending in TEXT) if kept else blocks
     write_results(out, ending, source.shape[0], named, beside)
     told(out, source.shape[0], "predictions", began, named if as_json else None)
-
-
-def opened(data: str) -> Any:
-    """Open rows once: a table by its columns' names, anything else as `open_source` does."""
-    from ..data.source import open_source
-    from ..data.tables import is_table, open_table
-
-    return open_table(data) if is_table(data) else open_source(data)
 
 
 def told(out: str, rows: int, what: str, began: float, names: dict[str, list[str]] | None) -> None:

@@ -10,7 +10,20 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ..errors import PlanError, RunError
-from .compare import Data, Json, PretrainData, RandomState, Recipe, Set, Target, overridden
+from .compare import (
+    Data,
+    Encode,
+    Impute,
+    Json,
+    PretrainData,
+    RandomState,
+    Recipe,
+    Scale,
+    Set,
+    Target,
+    number_or_text,
+    overridden,
+)
 
 if TYPE_CHECKING:
     from ..training.loop import Progress
@@ -28,6 +41,9 @@ def train(
     out: Out,
     task: Task = None,
     pretrain_data: PretrainData = None,
+    impute: Impute = None,
+    encode: Encode = None,
+    scale: Scale = None,
     recipe: Recipe = None,
     settings: Set = None,
     random_state: RandomState = None,
@@ -48,6 +64,7 @@ def train(
 
     values = {
         "data.inputs": data, "data.targets": target, "data.test": None, "data.pretrain_inputs": pretrain_data,
+        "data.impute": impute, "data.encode": encode, "data.scale": number_or_text(scale),
         "compare.random_state": random_state, "finetune.loss": _loss(task),
     }  # fmt: skip
     if is_whole(out):

@@ -19,6 +19,8 @@ def print_training(training: Training, expected: Estimate, folder: Path) -> None
     say = Console(stderr=True, highlight=False, soft_wrap=True, markup=False).print
     labels = "quantities" if training.quantities else f"{len(rows.classes)} classes"
     say(f"data      {rows.name}: {rows.source.shape[0]:,} rows, {len(training.inputs):,} of them labelled, {labels}")
+    if rows.preparation is not None:
+        say(f"prepare   {rows.preparation.describe()}")
     convolutions = (f"{layer.channels}c{layer.kernel}" for layer in plan.network.convolutions)
     sizes = "-".join(map(str, (rows.width, *convolutions, *plan.network.hidden_layer_sizes, training.outputs)))
     say(f"network   {sizes}, {plan.network.activation}")

@@ -101,9 +101,7 @@ class Batches:
         self.batch_size = batch_size
         self.randomness = randomness
         self.waited = 0.0
-        full, left = divmod(self.rows, batch_size)
-        joins = left == 1 and full > 0
-        self.per_epoch = full + (left > 0) - joins
+        self.per_epoch = updates_per_epoch(self.rows, batch_size)
 
     def epoch(self, number: int, start: int = 0) -> Generator[Batch]:
         """Yield the batches of an epoch, from update `start` of it on.
@@ -182,9 +180,23 @@ class _Loaded(NamedTuple):
     used: int
 
 
+def updates_per_epoch(rows: int, batch_size: int) -> int:
+    """Return the number of batches that an epoch deals.
+
+    Examples
+    --------
+    >>> updates_per_epoch(6, 3), updates_per_epoch(7, 3), updates_per_epoch(8, 3)
+    (2, 2, 3)
+    """
+    full, left = divmod(rows, batch_size)
+    return full + (left > 0) - (left == 1 and full > 0)
+
+
 def _joined(parts: list[Batch]) -> Batch:
     """Return batches as one; rows of two windows meet where one ends."""
-    return Batch(*(None if each[0] is None else torch.cat(each) for each in zip(*parts, strict=True)))
+    inputs, *others = (None if each[0] is None else torch.cat(each) for each in zip(*parts, strict=True))
+    assert inputs is not None
+    return Batch(inputs, *others)
 
 
 def hold_out(rows: int, fraction: float, randomness: Randomness) -> tuple[Tensor, Tensor]:

@@ -52,14 +52,15 @@ def load_quantities(source: Source, n_rows: int) -> tuple[torch.Tensor, torch.Te
         raise DataError(
             f"{name} holds {raw.dtype}, expected numbers: {error}", 'text is classes: set loss to "cross_entropy"'
         ) from error
-    absent = np.isnan(values)
-    for wrong, found in ((np.isinf(values), "an infinite target"), (absent & ~absent.all(1)[:, None], "a gap")):
+    absent: np.ndarray = np.isnan(values)
+    none: np.ndarray = absent.all(axis=1)
+    for wrong, found in ((np.isinf(values), "an infinite target"), (absent & ~none[:, None], "a gap")):
         if wrong.any():
             row, column = (int(place) for place in np.argwhere(wrong)[0])
             raise DataError(
                 f"{name}: row {row} has {found} (output {column})", "give all of a row's outputs, or NaN for all"
             )
-    labelled = ~absent.all(1)
+    labelled = ~none
     if not labelled.any():
         raise DataError(f"{name}: no row is labelled", "NaN and None mark rows without a label; label at least one")
     return torch.from_numpy(values), torch.from_numpy(labelled)

@@ -91,7 +91,7 @@ def of_mean_1(weights: Tensor) -> Tensor:
     tensor([0.5000, 1.5000])
     """
     if not bool((weights > 0).any()):
-        raise DataError("every labelled row has the weight 0", "give some of them a weight above 0")
+        raise DataError("the weights of all labelled rows are zero", "give some of them a weight above 0")
     return weights / weights.mean()
 
 

@@ -38,9 +38,9 @@ class Inputs(Table):
 
     @classmethod
     def of(cls, source: Source, scale: float | str, shape: tuple[int, ...]) -> Inputs:
-        """Return what rows like these are; ``scale`` "auto" divides 8-bit pixels by 255."""
-        if scale == "auto":
-            pixels = source.dtype == np.uint8
+        """Return what rows like these are; ``scale`` "auto" divides 8-bit pixels by 255, a number all."""
+        if isinstance(scale, str):
+            pixels = scale == "auto" and source.dtype == np.uint8
             return cls(shape=shape, divisor=PIXEL if pixels else None, pixels=pixels)
         return cls(shape=shape, divisor=float(scale))
 

@@ -5,17 +5,18 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from torch import Tensor
 
-from ..comparison.rows import ARRAYS, image_shape, is_file, targets_of
+from ..comparison.given import Given, open_given
+from ..comparison.rows import ARRAYS, image_shape, preparation_of
 from ..data import mnist
 from ..data.features import Streamed
-from ..data.hdf5 import CONVENTIONAL
 from ..data.quantities import load_quantities
 from ..data.source import Source, open_source
 from ..data.sparse import SparseSource
-from ..data.table import TableSource, listing
+from ..data.table import TableSource
 from ..data.tables import is_table, open_table
 from ..data.targets import load_targets
 from ..errors import DataError
@@ -89,45 +90,34 @@ def gather_training(plan: DataPlan, quantities: bool = False) -> TrainingRows:
             "the recipe is of a run whose rows were arrays in Python, which it cannot hold",
             "name files in data.inputs and data.targets",
         )
-    if is_table(plan.inputs):
-        return _of_table(plan, quantities)
-    whole = plan.inputs == "mnist"
-    found = open_source(f"{mnist.FILE}::train/data" if whole else plan.inputs)
-    inputs = Inputs.of(found, plan.scale, (math.prod(found.shape[1:]),))
-    path = f"{mnist.FILE}::train/label" if whole else targets_of(plan.inputs, plan.targets)
-    labels = _labels(open_source(path, kind="targets"), found.shape[0], quantities)
-    others = None
-    if plan.pretrain_inputs is not None:
-        other = open_source(plan.pretrain_inputs)
-        others = _fed(other, Inputs.of(other, plan.scale, inputs.shape or ()))
-    name = "mnist" if whole else plan.inputs
-    shape = image_shape(found.shape[1:])
-    return TrainingRows(name, _fed(found, inputs), *labels, inputs, None, plan.targets, others, shape)
+    several = None if isinstance(plan.inputs, str) else list(plan.inputs)
+    name = str(plan.inputs) if several is None else f"{several[0]} and {len(several) - 1} more"
+    given = _mnist() if name == "mnist" else open_given(several or plan.inputs, plan.targets)
+    asked = {"impute": plan.impute, "encode": plan.encode, "scale": plan.scale, "kinds": plan.kinds}
+    preparation = preparation_of(given, None, True, asked)
+    others = None if plan.pretrain_inputs is None else opened_rows(plan.pretrain_inputs)
+    shape = None if isinstance(given.source, TableSource) else image_shape(given.source.shape[1:])
+    if preparation is not None:
+        source: Source = preparation.transform(given.source)
+        inputs = Inputs(shape=source.shape[1:])
+        others = None if others is None else preparation.transform(others)
+    else:
+        width = (math.prod(given.source.shape[1:]),)
+        inputs, source = Inputs.of(given.source, plan.scale, width), given.source
+        # other files may hold the same pixels in another type
+        others = None if others is None else _fed(others, Inputs.of(others, plan.scale, width))
+        source = _fed(source, inputs)
+    labels = _labels(given.targets, source.shape[0], quantities)
+    return TrainingRows(name, source, *labels, inputs, preparation, given.target or plan.targets, others, shape)
 
 
-def _of_table(plan: DataPlan, quantities: bool) -> TrainingRows:
-    table = open_table(plan.inputs)
-    given, target = _column(table, plan.targets)
-    preparation = Preparation.fit(table, target=target)
-    source = preparation.transform(table)
-    labels = _labels(given, source.shape[0], quantities)
-    others = None if plan.pretrain_inputs is None else preparation.transform(plan.pretrain_inputs)
-    inputs = Inputs(shape=source.shape[1:])
-    return TrainingRows(plan.inputs, source, *labels, inputs, preparation, plan.targets, others, None)
+def _mnist() -> Given:
+    return open_given(f"{mnist.FILE}::train/data", f"{mnist.FILE}::train/label")
 
 
-def _column(table: TableSource, name: str | None) -> tuple[Source, str | None]:
-    """Return a table's labels, and the name of their column where they are in the same file."""
-    if name is not None and name not in table.columns and is_file(name):
-        return open_source(name, kind="targets"), None
-    usual = [column for column in CONVENTIONAL["targets"] if column in table.columns]
-    if name is None and not usual:
-        raise DataError(
-            f"{table.name} does not say which column holds the labels; it holds {listing(table.columns)}",
-            f"name it: --target {table.columns[-1]}",
-        )
-    column = usual[0] if name is None else name
-    return table.labels(column), column
+def opened_rows(rows: Any) -> Source:
+    """Open a table by its columns' names, anything else as `layerwise.open_source` does."""
+    return open_table(rows) if is_table(rows) else open_source(rows)
 
 
 def _labels(given: Source, rows: int, quantities: bool) -> tuple[Tensor, Tensor, Sequence[Label]]:
