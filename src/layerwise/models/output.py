@@ -108,9 +108,7 @@ def write_results(out: str | Path, ending: str, rows: int, names: Mapping[str, S
             write(block)
 
 
-def keeping(
-    table: TableSource, kept: Sequence[str], blocks: Iterable[Block], as_text: bool = False
-) -> Iterator[Block]:
+def keeping(table: TableSource, kept: Sequence[str], blocks: Iterable[Block], as_text: bool = False) -> Iterator[Block]:
     """Yield blocks of results with some columns of the table whose rows they are of before them.
 
     Parameters
