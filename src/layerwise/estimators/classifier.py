@@ -56,7 +56,7 @@ class LayerwiseClassifier(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Cla
         Rows of an update. "auto": a twentieth of the rows, at least 10 and at most 100 in pre-training, 50 in
         fine-tuning.
     early_stopping : "auto" or bool
-        Hold out a part of the labelled rows, and keep the weights that were best on it. "auto": where the part is 100
+        Hold out a part of the labelled rows, and keep the weights that were best on it. "auto": where the part is 500
         rows or more.
     validation_fraction : float
         That part; it is taken of each class.
