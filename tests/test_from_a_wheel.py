@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from churn_table import churn_rows, write_csv
 
 ROOT = Path(__file__).parent.parent

@@ -90,7 +90,7 @@ def test_a_training_that_was_told_to_end_says_how_to_go_on(
 
 BAD = {
     "an unknown column": (["churn.csv", "--target", "churned", "--out", "m"], "no column named 'churned'", "'churn'"),
-    "no target": (["churn.csv", "--out", "m"], "does not say which column holds the labels", "--target churn"),
+    "no target": (["churn.csv", "--out", "m"], "no column is named as targets are", "--target churn"),
     "no labels": (["unlabelled.csv", "--target", "churn", "--out", "m"], "no row is labelled", "label"),
     "one row a class": (
         ["once.csv", "--target", "churn", "--out", "m"], "has one row of each class", "--set compare.tune=false",

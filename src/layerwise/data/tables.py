@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from ..errors import DataError
+from ..errors import DataError, nearest
 from .cells import arrow, is_text
 from .delimited import check_columns, is_delimited, open_delimited
 from .parquet import SUFFIXES, damaged_parquet, open_parquet
@@ -82,12 +82,22 @@ def open_table(x: Any) -> TableSource:
     paths = paths_of(x)
     if not is_table(x):
         raise DataError(f"{x!r:.60} is no table", "give a CSV, TSV or Parquet file, or a frame of pandas or polars")
+    _check_there(paths)
     name = os.fspath(x) if isinstance(x, (str, os.PathLike)) else f"{paths[0]} and {len(paths) - 1} more"
     if all(is_delimited(path) for path in paths):
         return open_delimited(paths, name)
     if any(is_delimited(path) for path in paths):
         raise DataError(f"{name}: some of the files are CSV, some Parquet", "give files of one format")
     return _parquets(paths, name)
+
+
+def _check_there(paths: Sequence[Path]) -> None:
+    for path in paths:
+        if not path.exists():
+            near = nearest(path.name, (item.name for item in path.parent.iterdir())) if path.parent.is_dir() else None
+            raise DataError(
+                f"{path} does not exist", f"did you mean {path.parent / near}?" if near else "check the path"
+            )
 
 
 def _frame(x: Any) -> TableSource:
