@@ -61,11 +61,11 @@ def print_model(model: Model, folder: Path, data: str | None) -> None:
     else:
         said = f"{held.error:.2f} %" if held.spread is None else f"{held.error:.4g}, of a spread of {held.spread:.4g},"
         parts = f" in {held.folds} parts" if held.folds > 1 else ""
-        chosen = (
-            f"; the smallest of {held.tried} learning rates and all epochs, so expect a little more on other rows"
-            if held.tried > 1 else ""
-        )  # fmt: skip
-        say(f"error     {said} on {held.rows:,} held-out rows{parts}, trained on {held.trained_rows:,} each{chosen}")
+        say(f"error     {said} on {held.rows:,} held-out rows{parts}, trained on {held.trained_rows:,} each time")
+        if held.tried > 1:
+            say(
+                f"          the smallest of {held.tried} learning rates and all epochs: expect somewhat more on other rows"
+            )
         if held.labels_seen:
             say("          pre-training learnt from the labels of held-out rows: the error is too small")
     tuned = facts.finetuning
