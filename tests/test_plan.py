@@ -12,7 +12,15 @@ from pydantic import BaseModel, ValidationError
 from torch import nn
 
 from layerwise import (
-    DenoisingAutoencoder, EarlyStopping, InverseTime, Linear, Preparation, compare, finetune, pretrain, search,
+    DenoisingAutoencoder,
+    EarlyStopping,
+    InverseTime,
+    Linear,
+    Preparation,
+    compare,
+    finetune,
+    pretrain,
+    search,
 )
 from layerwise.plan import (
     UNFIT_OPTIMIZERS,

@@ -50,7 +50,9 @@ def test_a_gzip_file_that_is_cut_short(tmp_path: Path) -> None:
         open_source(tmp_path / "rows.gz")
 
 
-@pytest.mark.parametrize("held", [b"\0\0\x08", b"\0\0\x07\x01rest", b"\0\x01\x08\x01rest", b"\0\0\x08\x09rest", b"\x1f\x8b"])
+@pytest.mark.parametrize(
+    "held", [b"\0\0\x08", b"\0\0\x07\x01rest", b"\0\x01\x08\x01rest", b"\0\0\x08\x09rest", b"\x1f\x8b"]
+)
 def test_other_files_are_no_idx_files(tmp_path: Path, held: bytes) -> None:
     (tmp_path / "rows").write_bytes(held)
     assert not is_idx(tmp_path / "rows")
