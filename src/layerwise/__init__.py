@@ -39,6 +39,7 @@ if TYPE_CHECKING:
         SupervisedLayer,
     )
     from .objectives.penalties import Contraction, KLSparsity, L1Sparsity
+    from .objectives.pseudo_labels import PseudoLabels
     from .objectives.ranking import RankingLoss
     from .pretraining import PretrainResult, pretrain
     from .sampling.interpolation import interpolate
@@ -72,6 +73,7 @@ __all__ = [
     "OnValidation",
     "PredictiveSparseDecomposition",
     "PretrainResult",
+    "PseudoLabels",
     "RankingLayer",
     "RankingLoss",
     "SaltAndPepper",
@@ -129,6 +131,7 @@ _HOMES = {
         "KLSparsity",
         "L1Sparsity",
     ),
+    "objectives.pseudo_labels": ("PseudoLabels",),
     "objectives.ranking": ("RankingLoss",),
     "searching.search": ("Search", "search"),
     "settings": ("EarlyStopping", "Exponential", "Inverse", "InverseTime", "Linear", "OnValidation", "Staged", "Step"),

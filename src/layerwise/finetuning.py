@@ -13,15 +13,16 @@ from torch import Tensor, nn
 
 from .checks import check_precision
 from .data.batches import Batches, hold_out
-from .data.features import Streamed
-from .data.source import load_rows, open_source
-from .data.targets import load_targets
+from .data.features import Features
+from .data.labelled import labelled_rows, unlabelled_rows
+from .data.mixed import MixedBatches
 from .errors import DataError, NetworkError, PlanError, nearest
 from .nn.modes import evaluation, modes_kept
 from .nn.networks import dense_modules
 from .objectives.classification import Classifier, check_ends_in_head
+from .objectives.pseudo_labels import PseudoLabelLearner, PseudoLabels
 from .objectives.ranking import OutputLoss
-from .plan import FinetunePlan
+from .plan import FinetunePlan, PretrainPlan
 from .randomness import Randomness
 from .recipe import check
 from .runs.folder import RunFolder, identity_of, seed_of
@@ -32,6 +33,7 @@ from .training.loop import Callback, Fitted, Surroundings, Validate, fit
 from .training.verbose import with_printing
 
 DEFAULTS = FinetunePlan()
+MEMORY_LIMIT = PretrainPlan().memory_limit
 BLOCK = 4096
 
 
@@ -67,6 +69,7 @@ def finetune(
     targets: Any,
     *,
     loss: OutputLoss = DEFAULTS.loss,
+    pseudo_labels: PseudoLabels | None = DEFAULTS.pseudo_labels,
     epochs: int = DEFAULTS.epochs,
     batch_size: int = DEFAULTS.batch_size,
     learning_rate: float = DEFAULTS.learning_rate,
@@ -95,7 +98,7 @@ def finetune(
     callbacks: Sequence[Callback] = (),
     verbose: int = 0,
 ) -> FinetuneResult:
-    """Train a classifier in place on labelled rows; rows without a label are left out.
+    """Train a classifier in place on labelled rows; rows without a label are left out, or given pseudo-labels.
 
     Parameters
     ----------
@@ -108,6 +111,9 @@ def finetune(
     loss : "cross_entropy" or RankingLoss
         Of the outputs. `RankingLoss` computes the outputs of a few sampled labels only, for networks with very many;
         the network must end in its last ``nn.Linear``. Validation looks at all outputs either way.
+    pseudo_labels : PseudoLabels or None
+        Trains on the rows without a label as well, by the classes that the network itself finds likeliest. An epoch is
+        then one of these rows, and ``batch_size`` counts the labelled rows in an update.
     epochs, batch_size, learning_rate, optimizer, momentum, schedule, momentum_schedule, l1, l2, max_norm, clip_norm, \
 bias_rate, fan_in_scaling
         As in `layerwise.pretrain`.
@@ -145,7 +151,9 @@ verbose
     given = {key: value for key, value in locals().items() if key in names}
     plan = check(FinetunePlan, given, "finetune")
     seed = seed_of(random_state, run_dir, resume)
-    rows, codes, classes = _labelled(inputs, targets)
+    rows, codes, classes = labelled_rows(inputs, targets)
+    dtype = next((weight.dtype for weight in network.parameters()), torch.float32)
+    others = unlabelled_rows(inputs, targets, MEMORY_LIMIT, dtype) if plan.pseudo_labels else None
     held_out = None
     if isinstance(validation, float):
         kept, held = hold_out(len(rows), validation, Randomness(seed).child("validation"))
@@ -153,14 +161,14 @@ verbose
     elif validation is not None:
         held_out = _given_rows(validation, classes)
     device = pick_device(device)
-    check_finetuning(network, rows, codes, plan, held_out)
+    check_finetuning(network, rows, codes, plan, held_out, others)
     folder = None
     if run_dir is not None:
-        folder = RunFolder.open(run_dir, resume, identity_of(plan, seed, rows, codes, *(held_out or ())), seed)
+        folder = RunFolder.open(run_dir, resume, identity_of(plan, seed, rows, codes, *(held_out or ()), others), seed)
         folder.write_environment(matmul_route(), processor()[1])
         start_alike(network, folder)
     around = Surroundings("finetune", Randomness(seed), folder, with_printing(callbacks, verbose))
-    fitted = finetune_network(network, rows, codes, plan, around, device, held_out)
+    fitted = finetune_network(network, rows, codes, plan, around, device, held_out, others)
     return FinetuneResult(fitted.records, classes.tolist(), fitted.updates, fitted.seconds, fitted.best_update)
 
 
@@ -171,18 +179,8 @@ def _given_rows(validation: Any, classes: Any) -> tuple[Tensor, Tensor]:
             f"validation is {type(validation).__name__}, expected a fraction or (inputs, targets)",
             "set validation=0.1, or give held-out rows with their labels",
         )
-    rows, codes, _ = _labelled(validation[0], validation[1], classes)
+    rows, codes, _ = labelled_rows(validation[0], validation[1], classes)
     return rows, codes
-
-
-def _labelled(inputs: Any, targets: Any, classes: Any = None) -> tuple[Tensor, Tensor, Any]:
-    """Return the rows that have a label, their codes and the classes; no other rows are kept in memory."""
-    source = open_source(inputs)
-    codes, classes = load_targets(open_source(targets, kind="targets"), source.shape[0], classes=classes)
-    chosen = (codes >= 0).nonzero().squeeze(1)
-    some = len(chosen) < len(codes)
-    rows = Streamed(source).select(chosen).read(0, len(chosen)) if some else load_rows(source)
-    return rows, codes[chosen], classes
 
 
 def finetune_network(
@@ -193,35 +191,44 @@ def finetune_network(
     around: Surroundings,
     device: str | torch.device = "auto",
     held_out: tuple[Tensor, Tensor] | None = None,
+    unlabelled: Features | None = None,
 ) -> Fitted:
-    """Fine-tune by a checked plan on labelled rows; `finetune` is the door to it."""
+    """Fine-tune by a checked plan, on unlabelled rows too for pseudo-labels; `finetune` is the door to it."""
     with modes_kept(network), moved(network, pick_device(device)) as place, exact_float32():
         precision = next(network.parameters()).dtype
         rows, codes = rows.to(place, precision), codes.to(place)
+        unlabelled = None if unlabelled is None else unlabelled.to(place, precision)
         validate = None
         if held_out is not None:
             validate = validation_of(network, held_out[0].to(place, precision), held_out[1].to(place))
         for name in plan.freeze:
             _part(network, name).requires_grad_(False)
         if plan.head_first:
-            first = plan.model_copy(update={"epochs": plan.head_first, "early_stopping": None})
+            first = plan.model_copy(update={"epochs": plan.head_first, "early_stopping": None, "pseudo_labels": None})
+            fitting = around.fitting("head", validate)
             with _only_head(network):
-                _fit(network, rows, codes, first, around, "head", validate)
-        return _fit(network, rows, codes, plan, around, "all", validate)
+                learner, batches = learning(network, rows, codes, first, fitting.randomness)
+                fit(learner, batches, first, plan.learning_rate, fitting)
+        fitting = around.fitting("", validate)
+        learner, batches = learning(network, rows, codes, plan, fitting.randomness, unlabelled)
+        return fit(learner, batches, plan, plan.learning_rate, fitting)
 
 
-def _fit(
+def learning(
     network: nn.Module,
     rows: Tensor,
     codes: Tensor,
     plan: FinetunePlan,
-    around: Surroundings,
-    name: str,
-    validate: Validate | None,
-) -> Fitted:
-    fitting = around.fitting("" if name == "all" else name, validate)
-    batches = Batches(rows, codes, plan.batch_size, fitting.randomness)
-    return fit(Classifier(network, plan.loss), batches, plan, plan.learning_rate, fitting)
+    randomness: Randomness,
+    unlabelled: Features | None = None,
+) -> tuple[nn.Module, Batches | MixedBatches]:
+    """Return what a plan trains a network as, and the batches that it is trained on."""
+    chosen = plan.pseudo_labels
+    if chosen is None:
+        return Classifier(network, plan.loss), Batches(rows, codes, plan.batch_size, randomness)
+    assert unlabelled is not None
+    batches = MixedBatches(rows, codes, unlabelled, plan.batch_size, chosen.batch_size, randomness)
+    return PseudoLabelLearner(network, chosen), batches
 
 
 def validation_of(network: nn.Module, rows: Tensor, codes: Tensor) -> Validate:
@@ -253,7 +260,12 @@ def predict_outputs(network: nn.Module, rows: Tensor) -> Tensor:
 
 
 def check_finetuning(
-    network: nn.Module, rows: Tensor, codes: Tensor, plan: FinetunePlan, held_out: tuple[Tensor, Tensor] | None
+    network: nn.Module,
+    rows: Tensor,
+    codes: Tensor,
+    plan: FinetunePlan,
+    held_out: tuple[Tensor, Tensor] | None,
+    unlabelled: Features | None = None,
 ) -> None:
     """Find what would stop fine-tuning half-way before any file is written."""
     check_precision(network, plan)
@@ -263,6 +275,11 @@ def check_finetuning(
         )
     if len(rows) == 0 or (held_out is not None and len(held_out[0]) == 0):
         raise DataError(f"no {'validation ' if len(rows) else ''}row has a label", "label some, or leave them out")
+    if plan.pseudo_labels is not None and (unlabelled is None or unlabelled.shape[0] == 0):
+        raise DataError(
+            "pseudo_labels is set, but every row has a label",
+            "add rows whose target is -1, NaN or None, or leave pseudo_labels out",
+        )
     frozen = {id(p) for name in plan.freeze for p in _parameters(_part(network, name))}
     if all(id(p) in frozen or not p.requires_grad for p in network.parameters()):
         raise NetworkError("the network has no parameter to train", "freeze fewer of them")
