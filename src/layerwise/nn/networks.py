@@ -127,7 +127,7 @@ def build_network(
         initialize(module, chosen, randomness.generator("weights", number))
         if isinstance(module, nn.Conv2d):
             # an image's channels side by side: convolution and pooling then take about half the time on a CPU
-            module.to(memory_format=torch.channels_last)
+            module.weight.data = module.weight.data.contiguous(memory_format=torch.channels_last)
     initialize(head, "glorot" if initializer == "auto" else initializer, randomness.generator("weights", "head"))
     return nn.Sequential(*modules, head)
 
