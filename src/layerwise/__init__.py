@@ -40,6 +40,7 @@ if TYPE_CHECKING:
         SupervisedLayer,
     )
     from .objectives.penalties import Contraction, KLSparsity, L1Sparsity
+    from .objectives.pseudo_labels import PseudoLabels
     from .objectives.ranking import RankingLoss
     from .pretraining import PretrainResult, pretrain
     from .sampling.interpolation import interpolate
@@ -76,6 +77,7 @@ __all__ = [
     "OnValidation",
     "PredictiveSparseDecomposition",
     "PretrainResult",
+    "PseudoLabels",
     "RankingLayer",
     "RankingLoss",
     "SaltAndPepper",
@@ -134,6 +136,7 @@ _HOMES = {
         "KLSparsity",
         "L1Sparsity",
     ),
+    "objectives.pseudo_labels": ("PseudoLabels",),
     "objectives.ranking": ("RankingLoss",),
     "searching.search": ("Search", "search"),
     "settings": ("EarlyStopping", "Exponential", "Inverse", "InverseTime", "Linear", "OnValidation", "Staged", "Step"),

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor, nn
 
+from ..data.features import Features
 from ..errors import DivergenceError
 from ..finetuning import finetune_network
 from ..plan import FinetunePlan
@@ -35,11 +36,12 @@ class Choice:
 
 @dataclass(frozen=True)
 class Labelled:
-    """A budget's rows and classes, and no other row; the folds are the same for every arm."""
+    """A budget's rows and classes, and rows without a class for pseudo-labels; the folds are the same for every arm."""
 
     inputs: Tensor
     codes: Tensor
     folds: Sequence[Fold]
+    unlabelled: Features | None = None
 
 
 def tune_arm(
@@ -97,7 +99,7 @@ def _try(
             name = f"tune/{arm.name}/lr-{plan.learning_rate:g}/fold-{number}"
             finetune_network(
                 started(network, inputs[training], codes[training]), inputs[training], codes[training], plan,
-                around.child(name, f"tune fold {number}"), device, (inputs[held_out], codes[held_out]),
+                around.child(name, f"tune fold {number}"), device, (inputs[held_out], codes[held_out]), rows.unlabelled,
             )  # fmt: skip
             curves.append(_curve(around, f"{around.name}/{name}", plan.epochs))
         weights = [len(held) for _, held in rows.folds]
