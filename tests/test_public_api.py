@@ -17,8 +17,8 @@ NAMES = {
     "SparseAutoencoder", "SupervisedLayer", "EarlyStopping", "Exponential", "FinetuneResult",
     "GaussianNoise", "Inverse", "InverseTime", "LayerwiseClassifier", "LayerwiseEncoder", "LayerwiseError",
     "LayerwiseRegressor", "Linear", "Masking", "OnValidation",
-    "Preparation", "PretrainResult", "SaltAndPepper", "Stack", "Staged", "Step", "SwapNoise", "__version__",
-    "check_gradients",
+    "Preparation", "PretrainResult", "PseudoLabels", "SaltAndPepper", "Stack", "Staged", "Step", "SwapNoise",
+    "__version__", "check_gradients",
     "compare", "draw_graph", "finetune", "load_mnist", "open_source", "pretrain", "Samples", "interpolate", "sample",
     "project", "score", "Search", "search", "Model", "TensorBoard", "load_model",
 }  # fmt: skip
@@ -82,7 +82,7 @@ DEFAULTS: dict[str, dict[str, Any]] = {
         "seeds": 5, "min_gain": 0.5,
         "tune": True, "baselines": "auto", "random_state": 0, "run_dir": None, "resume": False, "verbose": 0,
     },
-    "finetune": {"freeze": (), "head_first": 0},
+    "finetune": {"freeze": (), "head_first": 0, "pseudo_labels": None},
     "sample": {"depth": None, "start": None, "thinning": 1, "step": None, "output": "mean", "random_state": None},
     "draw_graph": {
         "batch": None, "targets": None, "loss": "auto", "parameters": None, "values": False, "opened": (),

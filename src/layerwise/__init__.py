@@ -42,6 +42,7 @@ if TYPE_CHECKING:
         SupervisedLayer,
     )
     from .objectives.penalties import Contraction, KLSparsity, L1Sparsity
+    from .objectives.pseudo_labels import PseudoLabels
     from .objectives.ranking import RankingLoss
     from .preparation.preparation import Preparation
     from .pretraining import PretrainResult, pretrain
@@ -82,6 +83,7 @@ __all__ = [
     "PredictiveSparseDecomposition",
     "Preparation",
     "PretrainResult",
+    "PseudoLabels",
     "RankingLayer",
     "RankingLoss",
     "SaltAndPepper",
@@ -146,6 +148,7 @@ _HOMES = {
         "KLSparsity",
         "L1Sparsity",
     ),
+    "objectives.pseudo_labels": ("PseudoLabels",),
     "objectives.ranking": ("RankingLoss",),
     "searching.search": ("Search", "search"),
     "settings": ("EarlyStopping", "Exponential", "Inverse", "InverseTime", "Linear", "OnValidation", "Staged", "Step"),

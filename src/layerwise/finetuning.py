@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,20 +13,20 @@ from sklearn.metrics import r2_score
 from torch import Tensor, nn
 
 from .checks import check_precision
-from .data.batches import Batches, hold_out
-from .data.features import Streamed
-from .data.quantities import load_quantities
-from .data.source import Source, load_rows, open_source
-from .data.sparse import SparseSource, load_sparse
-from .data.targets import load_targets
-from .data.weights import ClassWeight, class_weights, of_mean_1, row_weights, weighted_mean
-from .errors import DataError, NetworkError, PlanError, nearest
+from .data.batches import Batches
+from .data.features import Features
+from .data.labelled import Labelled, labelled_rows, split_labelled, unlabelled_rows
+from .data.mixed import MixedBatches
+from .data.weights import ClassWeight, weighted_mean
+from .errors import DataError, NetworkError, PlanError
+from .nn.freezing import only_head, parameters_of, part_of
 from .nn.modes import evaluation, modes_kept
 from .nn.networks import dense_modules
 from .objectives.classification import Classifier, check_ends_in_head, cross_entropy
+from .objectives.pseudo_labels import PseudoLabelLearner, PseudoLabels
 from .objectives.ranking import OutputLoss
 from .objectives.regression import Regressor
-from .plan import FinetunePlan
+from .plan import FinetunePlan, PretrainPlan
 from .randomness import Randomness
 from .recipe import check
 from .runs.folder import RunFolder, identity_of, seed_of
@@ -38,6 +37,7 @@ from .training.loop import Callback, Fitted, Surroundings, Validate, fit
 from .training.verbose import with_printing
 
 DEFAULTS = FinetunePlan()
+MEMORY_LIMIT = PretrainPlan().memory_limit
 BLOCK = 4096
 
 
@@ -77,6 +77,7 @@ def finetune(
     sample_weight: Any = None,
     class_weight: ClassWeight | None = None,
     loss: OutputLoss = DEFAULTS.loss,
+    pseudo_labels: PseudoLabels | None = DEFAULTS.pseudo_labels,
     epochs: int = DEFAULTS.epochs,
     batch_size: int = DEFAULTS.batch_size,
     learning_rate: float = DEFAULTS.learning_rate,
@@ -105,7 +106,7 @@ def finetune(
     callbacks: Sequence[Callback] = (),
     verbose: int = 0,
 ) -> FinetuneResult:
-    """Train a classifier or regressor in place on labelled rows; rows without a label are left out.
+    """Train a network in place on labelled rows; rows without a label are left out, or given pseudo-labels.
 
     Parameters
     ----------
@@ -129,6 +130,9 @@ def finetune(
         them in standard units, or the learning rate has to follow their scale. `RankingLoss` computes the outputs of a
         few sampled labels only, for networks with very many; the network must end in its last ``nn.Linear``.
         Validation looks at all outputs either way.
+    pseudo_labels : PseudoLabels or None
+        Trains on the rows without a label as well, by the classes that the network itself finds likeliest. An epoch is
+        then one of these rows, and ``batch_size`` counts the labelled rows in an update.
     epochs, batch_size, learning_rate, optimizer, momentum, schedule, momentum_schedule, l1, l2, max_norm, clip_norm, \
 bias_rate, fan_in_scaling
         As in `layerwise.pretrain`.
@@ -167,95 +171,43 @@ verbose
     given = {key: value for key, value in locals().items() if key in names}
     plan = check(FinetunePlan, given, "finetune")
     seed = seed_of(random_state, run_dir, resume)
-    weighing = (sample_weight, class_weight)
-    labelled, known = _labelled(inputs, targets, plan, None if classes is None else np.asarray(classes), *weighing)
-    labelled, held_out = _hold_out(labelled, validation, plan, known, class_weight, Randomness(seed))
+    labelled, known, held_out, others = _rows(
+        network, inputs, targets, plan, classes, sample_weight, class_weight, validation, Randomness(seed)
+    )
     device = pick_device(device)
-    check_finetuning(network, labelled.rows, labelled.targets, plan, held_out)
+    check_finetuning(network, labelled.rows, labelled.targets, plan, held_out, others)
     folder = None
     if run_dir is not None:
-        parts = (*labelled, *(held_out or ()))
+        parts = (*labelled, *(held_out or ()), others)
         folder = RunFolder.open(run_dir, resume, identity_of(plan, seed, *parts), seed)
         folder.write_environment(matmul_route(), processor()[1])
         start_alike(network, folder)
     around = Surroundings("finetune", Randomness(seed), folder, with_printing(callbacks, verbose))
-    fitted = finetune_network(
-        network, labelled.rows, labelled.targets, plan, around, device, held_out, labelled.weights
-    )
+    rows, codes, weights = labelled
+    fitted = finetune_network(network, rows, codes, plan, around, device, held_out, others, weights)
     return FinetuneResult(fitted.records, known.tolist(), fitted.updates, fitted.seconds, fitted.best_update)
 
 
-class Labelled(NamedTuple):
-    """Labelled rows, (n, ...), with the class of each, (n,), or its quantities, (n, K), and what each counts, (n,)."""
-
-    rows: Tensor
-    targets: Tensor
-    weights: Tensor | None = None
-
-    def select(self, chosen: Tensor) -> Labelled:
-        """Return some of them, by number."""
-        weights = None if self.weights is None else self.weights[chosen]
-        return Labelled(self.rows[chosen], self.targets[chosen], weights)
-
-
-def _hold_out(
-    labelled: Labelled,
-    validation: Any,
-    plan: FinetunePlan,
-    classes: np.ndarray,
-    class_weight: ClassWeight | None,
-    randomness: Randomness,
-) -> tuple[Labelled, Labelled | None]:
-    """Return the rows to train on and those to validate on: a fraction of the same, or given beside them."""
-    if validation is None:
-        return labelled, None
-    if isinstance(validation, float):
-        kept, held = hold_out(len(labelled.rows), validation, randomness.child("validation"))
-        return labelled.select(kept), labelled.select(held)
-    if not isinstance(validation, (tuple, list)) or len(validation) not in (2, 3):
-        raise PlanError(
-            f"validation is {type(validation).__name__}, expected a fraction or (inputs, targets)",
-            "set validation=0.1, or give held-out rows with their labels",
-        )
-    inputs, targets, *weights = validation
-    weights = weights[0] if weights else None
-    return labelled, _labelled(inputs, targets, plan, classes, weights, class_weight)[0]
-
-
-def _labelled(
+def _rows(
+    network: nn.Module,
     inputs: Any,
     targets: Any,
     plan: FinetunePlan,
-    classes: np.ndarray | None,
+    classes: Sequence[Any] | None,
     sample_weight: Any,
     class_weight: ClassWeight | None,
-) -> tuple[Labelled, np.ndarray]:
-    """Return the rows that have a label, and the classes; no other rows are kept in memory."""
-    source, given = open_source(inputs), open_source(targets, kind="targets")
-    count = source.shape[0]
-    weights = None if sample_weight is None else row_weights(sample_weight, count)
-    if plan.loss == "squared":
-        if class_weight is not None or (classes is not None and len(classes)):
-            raise PlanError("classes are named, but the loss is 'squared': targets are quantities", "leave them out")
-        values, has_label = load_quantities(given, count)
-        classes, chosen = np.empty(0), has_label.nonzero().squeeze(1)
-    else:
-        values, classes = load_targets(given, count, classes=classes)
-        chosen = (values >= 0).nonzero().squeeze(1)
-    values = values[chosen]
-    weights = None if weights is None else weights[chosen]
-    if class_weight is not None:
-        by_class = class_weights(class_weight, values, classes)
-        weights = by_class if weights is None else weights * by_class
-    return Labelled(_rows(source, chosen), values, None if weights is None else of_mean_1(weights)), classes
-
-
-def _rows(source: Source, chosen: Tensor) -> Tensor:
-    if len(chosen) == source.shape[0]:
-        return load_rows(source)
-    if isinstance(source, SparseSource):
-        return load_rows(SparseSource(load_sparse(source)[chosen.numpy()], source.name))
-    return Streamed(source).select(chosen).read(0, len(chosen))
+    validation: Any,
+    randomness: Randomness,
+) -> tuple[Labelled, np.ndarray, Labelled | None, Features | None]:
+    """Return the rows to train on, the classes, the rows to validate on and, for pseudo-labels, the unlabelled ones."""
+    how: dict[str, Any] = {"quantities": plan.loss == "squared", "class_weight": class_weight}
+    named = None if classes is None else np.asarray(classes)
+    labelled, known = labelled_rows(inputs, targets, named, sample_weight=sample_weight, **how)
+    labelled, held_out = split_labelled(labelled, validation, known, randomness.child("validation"), **how)
+    if plan.pseudo_labels is None:
+        return labelled, known, held_out, None
+    dtype = next((weight.dtype for weight in network.parameters()), torch.float32)
+    return labelled, known, held_out, unlabelled_rows(inputs, targets, MEMORY_LIMIT, dtype, known)
 
 
 def finetune_network(
@@ -266,45 +218,47 @@ def finetune_network(
     around: Surroundings,
     device: str | torch.device = "auto",
     held_out: tuple[Tensor, Tensor] | Labelled | None = None,
+    unlabelled: Features | None = None,
     weights: Tensor | None = None,
 ) -> Fitted:
-    """Fine-tune by a checked plan on labelled rows; `finetune` is the door to it."""
+    """Fine-tune by a checked plan, on unlabelled rows too for pseudo-labels; `finetune` is the door to it."""
     with modes_kept(network), moved(network, pick_device(device)) as place, exact_float32():
         precision = next(network.parameters()).dtype
-        labelled = _placed(Labelled(rows, targets, weights), place, precision)
+        labelled = Labelled(rows, targets, weights).to(place, precision)
+        unlabelled = None if unlabelled is None else unlabelled.to(place, precision)
         validate = None
         if held_out is not None:
-            validate = validation_of(network, *_placed(Labelled(*held_out), place, precision))
+            validate = validation_of(network, *Labelled(*held_out).to(place, precision))
         for name in plan.freeze:
-            _part(network, name).requires_grad_(False)
+            part_of(network, name).requires_grad_(False)
         if plan.head_first:
-            first = plan.model_copy(update={"epochs": plan.head_first, "early_stopping": None})
-            with _only_head(network):
-                _fit(network, labelled, first, around, "head", validate)
-        return _fit(network, labelled, plan, around, "all", validate)
+            first = plan.model_copy(update={"epochs": plan.head_first, "early_stopping": None, "pseudo_labels": None})
+            fitting = around.fitting("head", validate)
+            with only_head(network):
+                learner, batches = learning(network, *labelled[:2], first, fitting.randomness, None, labelled.weights)
+                fit(learner, batches, first, plan.learning_rate, fitting)
+        fitting = around.fitting("", validate)
+        learner, batches = learning(network, *labelled[:2], plan, fitting.randomness, unlabelled, labelled.weights)
+        return fit(learner, batches, plan, plan.learning_rate, fitting)
 
 
-def _placed(labelled: Labelled, place: torch.device, precision: torch.dtype) -> Labelled:
-    """Return rows on a device; what is no class is in the network's precision."""
-    rows, targets, weights = labelled
-    targets = targets.to(precision) if targets.is_floating_point() else targets
-    weights = None if weights is None else weights.to(place, precision)
-    return Labelled(rows.to(place, precision), targets.to(place), weights)
-
-
-def _fit(
+def learning(
     network: nn.Module,
-    labelled: Labelled,
+    rows: Tensor,
+    targets: Tensor,
     plan: FinetunePlan,
-    around: Surroundings,
-    name: str,
-    validate: Validate | None,
-) -> Fitted:
-    fitting = around.fitting("" if name == "all" else name, validate)
-    rows, targets, weights = labelled
-    batches = Batches(rows, targets, plan.batch_size, fitting.randomness, weights=weights)
+    randomness: Randomness,
+    unlabelled: Features | None = None,
+    weights: Tensor | None = None,
+) -> tuple[nn.Module, Batches | MixedBatches]:
+    """Return what a plan trains a network as, and the batches that it is trained on."""
+    chosen = plan.pseudo_labels
+    if chosen is not None:
+        assert unlabelled is not None
+        mixed = MixedBatches(rows, targets, unlabelled, plan.batch_size, chosen.batch_size, randomness, weights)
+        return PseudoLabelLearner(network, chosen), mixed
     learner = Regressor(network) if plan.loss == "squared" else Classifier(network, plan.loss)
-    return fit(learner, batches, plan, plan.learning_rate, fitting)
+    return learner, Batches(rows, targets, plan.batch_size, randomness, weights=weights)
 
 
 def validation_of(network: nn.Module, rows: Tensor, targets: Tensor, weights: Tensor | None = None) -> Validate:
@@ -355,6 +309,7 @@ def check_finetuning(
     targets: Tensor,
     plan: FinetunePlan,
     held_out: tuple[Tensor, Tensor] | Labelled | None,
+    unlabelled: Features | None = None,
 ) -> None:
     """Find what would stop fine-tuning half-way before any file is written."""
     check_precision(network, plan)
@@ -366,7 +321,12 @@ def check_finetuning(
         raise DataError(f"no {'validation ' if len(rows) else ''}row has a label", "label some, or leave them out")
     if plan.loss == "squared" and not targets.is_floating_point():
         raise PlanError("the loss is 'squared', but the targets are classes", 'leave loss at "cross_entropy"')
-    frozen = {id(p) for name in plan.freeze for p in _parameters(_part(network, name))}
+    if plan.pseudo_labels is not None and (unlabelled is None or unlabelled.shape[0] == 0):
+        raise DataError(
+            "pseudo_labels is set, but every row has a label",
+            "add rows whose target is -1, NaN or None, or leave pseudo_labels out",
+        )
+    frozen = {id(p) for name in plan.freeze for p in parameters_of(part_of(network, name))}
     if all(id(p) in frozen or not p.requires_grad for p in network.parameters()):
         raise NetworkError("the network has no parameter to train", "freeze fewer of them")
     if plan.head_first and all(id(p) in frozen for dense in dense_modules(network)[-1:] for p in dense.parameters()):
@@ -398,36 +358,3 @@ def _check_outputs(network: nn.Module, rows: Tensor, outputs: Tensor, targets: T
     if plan.loss != "cross_entropy":
         weight = next(network.parameters())
         check_ends_in_head(network, rows[:2].to(weight.device, weight.dtype))
-
-
-def _parameters(part: nn.Module | nn.Parameter) -> list[nn.Parameter]:
-    return list(part.parameters()) if isinstance(part, nn.Module) else [part]
-
-
-def _part(network: nn.Module, name: str) -> nn.Module | nn.Parameter:
-    """Return the module or parameter of this name."""
-    modules: dict[str, nn.Module] = dict(network.named_modules())
-    parameters: dict[str, nn.Parameter] = dict(network.named_parameters())
-    if name and name in modules:
-        return modules[name]
-    if name in parameters:
-        return parameters[name]
-    near = nearest(name, [*modules, *parameters])
-    raise NetworkError(
-        f"freeze names {name!r}, which the network doesn't have",
-        f"did you mean {near!r}?" if near else f"its parameters are {', '.join(parameters)}",
-    )
-
-
-@contextmanager
-def _only_head(network: nn.Module) -> Iterator[None]:
-    """Train the last dense module alone inside the block."""
-    head = {id(parameter) for parameter in dense_modules(network)[-1].parameters()}
-    others = [p for p in network.parameters() if id(p) not in head and p.requires_grad]
-    for parameter in others:
-        parameter.requires_grad_(False)
-    try:
-        yield
-    finally:
-        for parameter in others:
-            parameter.requires_grad_(True)

@@ -26,6 +26,7 @@ from .nn.initialization import InitializerName
 from .nn.networks import ActivationName, Convolution
 from .objectives import BY_NAME, AnyObjective
 from .objectives.denoising import DenoisingAutoencoder
+from .objectives.pseudo_labels import PseudoLabels
 from .objectives.ranking import OutputLoss
 from .preparation.columns import KindName
 from .preparation.estimator import EncodeName, ImputeName, ScaleName
@@ -152,12 +153,34 @@ class FinetunePlan(TrainingPlan):
     """The table ``[finetune]``: arguments of `layerwise.finetune`."""
 
     loss: OutputLoss = "cross_entropy"
+    pseudo_labels: PseudoLabels | None = None
     epochs: Count = 80
     batch_size: Count = 50
     learning_rate: Positive = 0.1
     momentum: Rate = 0.9
     head_first: Annotated[int, Field(ge=0)] = 0
     freeze: tuple[str, ...] = ()
+
+    @field_validator("pseudo_labels")
+    @classmethod
+    def _of_a_distribution(cls, settings: PseudoLabels | None, info: ValidationInfo) -> PseudoLabels | None:
+        if settings is not None and info.data.get("loss", "cross_entropy") != "cross_entropy":
+            raise ValueError('pseudo-labels need probabilities of the classes: leave loss at "cross_entropy"')
+        return settings
+
+    def updates_per_epoch(self, labelled: int, unlabelled: int) -> int:
+        """Return the updates of an epoch: of the unlabelled rows where there are pseudo-labels, else of the labelled.
+
+        Examples
+        --------
+        >>> FinetunePlan().updates_per_epoch(100, 59_900)
+        2
+        >>> FinetunePlan(pseudo_labels=PseudoLabels(batch_size=200)).updates_per_epoch(100, 59_900)
+        300
+        """
+        if self.pseudo_labels is not None:
+            return -(-unlabelled // self.pseudo_labels.batch_size)
+        return -(-labelled // self.batch_size)
 
 
 class DataPlan(Table):

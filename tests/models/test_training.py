@@ -187,6 +187,16 @@ def test_a_quantity(file: Path, tmp_path: Path) -> None:
     assert np.array_equal(Model.load(tmp_path / "model").predict(rows), found)
 
 
+def test_pseudo_labels_are_of_the_rows_without_a_label(file: Path, trained: tuple[Model, Path], tmp_path: Path) -> None:
+    """Of the 40 others, 10 an update: 4 updates an epoch; the shared model made none."""
+    pseudo = "finetune.pseudo_labels={weight=1.0, ramp=[0.0, 0.5], batch_size=10}"
+    model = train(file, tmp_path / "model", "data.targets=label", "compare.tune=false", pseudo)
+    tuned, without = model.facts.finetuning, trained[0].facts.finetuning
+    assert tuned is not None and (tuned.pseudo_labelled, tuned.updates) == (40, 16)
+    assert without is not None and without.pseudo_labelled == 0
+    assert "40 others by pseudo-labels" in (tmp_path / "model" / "README.md").read_text()
+
+
 def test_a_fixed_plan_is_measured_and_not_tuned(file: Path, tmp_path: Path) -> None:
     """The error is that of the last epoch, over all held-out rows: nothing chose it."""
     model = train(file, tmp_path / "model", "data.targets=label", "compare.tune=false", "finetune.learning_rate=0.2")

@@ -33,6 +33,8 @@ def print_training(training: Training, expected: Estimate, folder: Path) -> None
         what = "labelled rows" if training.arm.needs_targets else "rows"
         say(f"pretrain  {', '.join(kinds)}, {training.arm.pretrain.epochs} epochs a layer on {count:,} {what}")
     say(f"finetune  {_finetuning(training)}")
+    if training.unlabelled is not None:
+        say(f"          pseudo-labels for the {training.unlabelled.shape[0]:,} rows without a label")
     parts = {"pre-training": expected.pretraining, "choosing": expected.tuning, "fine-tuning": expected.finetuning}
     spent = ", ".join(f"{name} {roughly(seconds)}" for name, seconds in parts.items() if seconds)
     say(f"estimate  {roughly(expected.total)}: {spent}")
@@ -63,9 +65,7 @@ def print_model(model: Model, folder: Path, data: str | None) -> None:
         parts = f" in {held.folds} parts" if held.folds > 1 else ""
         say(f"error     {said} on {held.rows:,} held-out rows{parts}, trained on {held.trained_rows:,} each time")
         if held.tried > 1:
-            say(
-                f"          the smallest of {held.tried} learning rates and all epochs: expect somewhat more on other rows"
-            )
+            say(f"          the smallest of {held.tried} learning rates and all epochs: expect more on other rows")
         if held.labels_seen:
             say("          pre-training learnt from the labels of held-out rows: the error is too small")
     tuned = facts.finetuning

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -11,16 +11,17 @@ import torch
 
 from ..data.batches import Batches
 from ..data.rowset import RowSet
+from ..finetuning import learning
 from ..nn.cutting import cut
-from ..objectives.classification import Classifier
 from ..objectives.objective import FeatureFacts
-from ..plan import PretrainPlan, TrainingPlan
+from ..plan import FinetunePlan, PretrainPlan, TrainingPlan
 from ..pretraining import reach
 from ..randomness import Randomness
 from ..stack import encode, prepare
 from ..training.analytic import step_for
 from ..training.device import arithmetic, exact_float32, pick_device
-from .arms import Arm, draw_network, pretraining_rows
+from ..training.loop import Dealt
+from .arms import Arm, draw_network, pretraining_rows, unlabelled_rows
 from .budgets import FOLDS, HOLD_OUT, ONE_HOLD_OUT_FROM
 from .experiment import Experiment
 
@@ -61,13 +62,13 @@ def estimate(experiment: Experiment, device: str = "auto") -> Estimate:
         stages = plan.pretrain.epochs * sum(-(-size // plan.pretrain.batch_size) for size in sizes)
     rates = sum(len(arm.learning_rates) for arm in experiment.arms) if plan.compare.tune else 0
     arms = len(experiment.arms)
-    size = plan.finetune.batch_size
     tuned = final = 0.0
     for labels in experiment.budgets:
         folds, share = (1, 1 - HOLD_OUT) if labels >= ONE_HOLD_OUT_FROM else (FOLDS, 1 - 1 / FOLDS)
         epochs = experiment.finetune_plan(experiment.arms[0], labels).epochs
-        tuned += folds * rates * epochs * -(-int(labels * share) // size)
-        final += seeds * arms * epochs * -(-labels // size)
+        others = len(rows.inputs) - labels
+        tuned += folds * rates * epochs * plan.finetune.updates_per_epoch(int(labels * share), others)
+        final += seeds * arms * epochs * plan.finetune.updates_per_epoch(labels, others)
     return Estimate(
         pretraining=seeds * stages * sum(pretrain_update),
         tuning=tuned * finetune_update,
@@ -89,10 +90,17 @@ def _measure(experiment: Experiment, arm: Arm | None, device: str) -> tuple[tupl
             pretrain = layer_seconds(network, given, plan.pretrain, len(rows.classes), randomness)
         inputs = rows.inputs[: plan.finetune.batch_size].to(place)
         targets = torch.zeros(len(inputs), dtype=torch.int64, device=place)
-        finetune = update_seconds(
-            Classifier(network, plan.finetune.loss), Batches(inputs, targets, len(inputs), randomness), plan.finetune
-        )
+        fully = at_full_weight(plan.finetune)
+        others = unlabelled_rows(fully, rows, torch.arange(len(inputs)))
+        finetune = update_seconds(*learning(network, inputs, targets, fully, randomness, others), fully)
     return pretrain, finetune
+
+
+def at_full_weight(plan: FinetunePlan) -> FinetunePlan:
+    """Return a plan whose pseudo-labels count from the first update on, as they do for most of a fit."""
+    if plan.pseudo_labels is None:
+        return plan
+    return plan.model_copy(update={"pseudo_labels": replace(plan.pseudo_labels, ramp=(0.0, 0.0))})
 
 
 def layer_seconds(
@@ -117,7 +125,7 @@ def layer_seconds(
     return tuple(found)
 
 
-def update_seconds(learner: torch.nn.Module, batches: Batches, plan: TrainingPlan) -> float:
+def update_seconds(learner: torch.nn.Module, batches: Dealt, plan: TrainingPlan) -> float:
     """Return the seconds of the fastest of some updates of size zero; what else the machine does only adds to it."""
     step = step_for(learner, plan, batches.inputs.shape[1:])
     step.set_learning_rate(0.0)

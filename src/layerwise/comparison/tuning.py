@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor, nn
 
+from ..data.features import Features
 from ..errors import DivergenceError
 from ..finetuning import finetune_network
 from ..plan import FinetunePlan
@@ -35,11 +36,12 @@ class Choice:
 
 @dataclass(frozen=True)
 class Labelled:
-    """A budget's rows and classes (or quantities), and no other row; the folds are the same for every arm."""
+    """A budget's rows and classes (or quantities), and rows without one for pseudo-labels; all arms have its folds."""
 
     inputs: Tensor
     codes: Tensor
     folds: Sequence[Fold]
+    unlabelled: Features | None = None
 
 
 def tune_arm(
@@ -97,7 +99,7 @@ def _try(
             name = f"tune/{arm.name}/lr-{plan.learning_rate:g}/fold-{number}"
             finetune_network(
                 started(network, inputs[training], codes[training]), inputs[training], codes[training], plan,
-                around.child(name, f"tune fold {number}"), device, (inputs[held_out], codes[held_out]),
+                around.child(name, f"tune fold {number}"), device, (inputs[held_out], codes[held_out]), rows.unlabelled,
             )  # fmt: skip
             word = "validation_loss" if codes.is_floating_point() else "validation_error"
             curves.append(_curve(around, f"{around.name}/{name}", plan.epochs, word))
@@ -118,15 +120,15 @@ def _try(
     }
 
 
-def limited(plan: FinetunePlan, labels: int, most: int | None) -> FinetunePlan:
+def limited(plan: FinetunePlan, labels: int, others: int, most: int | None) -> FinetunePlan:
     """Return a plan with no more epochs than make so many updates on so many rows; None: as many as it has.
 
     Examples
     --------
-    >>> limited(FinetunePlan(epochs=80, batch_size=50), 1000, 400).epochs
+    >>> limited(FinetunePlan(epochs=80, batch_size=50), 1000, 0, 400).epochs
     20
     """
-    epochs = plan.epochs if most is None else min(plan.epochs, max(1, most // -(-labels // plan.batch_size)))
+    epochs = plan.epochs if most is None else min(plan.epochs, max(1, most // plan.updates_per_epoch(labels, others)))
     return plan.model_copy(update={"epochs": epochs})
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -269,7 +269,7 @@ class LayerwiseClassifier(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Cla
 
     @property
     def _n_features_out(self) -> int:
-        return int(self.module_[-1].in_features)
+        return cast(nn.Linear, self.module_[-1]).in_features
 
 
 def _begin(head: nn.Linear, codes: np.ndarray) -> None:

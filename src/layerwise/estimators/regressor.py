@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -256,7 +256,7 @@ class LayerwiseRegressor(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Regr
 
     @property
     def _n_features_out(self) -> int:
-        return int(self.module_[-1].in_features)
+        return cast(nn.Linear, self.module_[-1]).in_features
 
 
 def to_units(head: nn.Linear, mean: np.ndarray, scale: np.ndarray) -> None:

@@ -35,6 +35,7 @@ class FinetuneFacts(Table):
     optimizer: str
     updates: int
     seconds: float
+    pseudo_labelled: int = 0
 
 
 class ValidationFacts(Table):

@@ -16,17 +16,15 @@ from torch import nn
 from ..checks import check_pretraining
 from ..comparison.arms import Arm, arms_of, started
 from ..comparison.budgets import class_counts, validation_folds
-from ..comparison.estimate import Estimate, layer_seconds, update_seconds
+from ..comparison.estimate import Estimate, at_full_weight, layer_seconds, update_seconds
 from ..comparison.tuning import Fold, Labelled, limited, tune_arm
-from ..data.batches import Batches
+from ..data.features import Features
 from ..data.rowset import RowSet
 from ..data.spill import Store
 from ..errors import DataError, PlanError
-from ..finetuning import check_finetuning, finetune_network
+from ..finetuning import check_finetuning, finetune_network, learning
 from ..nn.cutting import cut
 from ..nn.networks import build_network
-from ..objectives.classification import Classifier
-from ..objectives.regression import Regressor
 from ..origins import log_origins
 from ..plan import FinetunePlan, Plan
 from ..pretraining import PretrainResult, pretrain_layers
@@ -90,6 +88,15 @@ class Training:
         return RowSet(self.store.open(source, torch.float32), targets)
 
     @cached_property
+    def unlabelled(self) -> Features | None:
+        """The rows without a label, where fine-tuning finds pseudo-labels for them."""
+        if self.plan.finetune.pseudo_labels is None:
+            return None
+        others = torch.ones(self.rows.source.shape[0], dtype=torch.bool)
+        others[self.rows.labelled] = False
+        return self.store.open(self.rows.source, torch.float32).select(others.nonzero().squeeze(1))
+
+    @cached_property
     def folds(self) -> list[Fold]:
         """Which labelled rows validate; none where nothing can be held out and nothing is to be chosen."""
         codes = torch.zeros(len(self.targets), dtype=torch.int64) if self.quantities else self.targets
@@ -105,7 +112,8 @@ class Training:
     @property
     def finetune_plan(self) -> FinetunePlan:
         """How the network is fine-tuned, before its learning rate and epochs are chosen."""
-        return limited(self.plan.finetune, len(self.inputs), self.plan.compare.max_updates)
+        others = self.rows.source.shape[0] - len(self.inputs)
+        return limited(self.plan.finetune, len(self.inputs), others, self.plan.compare.max_updates)
 
     @property
     def learning_rates(self) -> tuple[float, ...]:
@@ -135,7 +143,7 @@ class Training:
             check_pretraining(network, self.arm.pretrain, self.pretraining_rows, None)
             for layer in cut(network, self.arm.pretrain.layers, self.arm.pretrain.activation):
                 described(layer)
-        check_finetuning(network, self.inputs, self.targets, self.plan.finetune, None)
+        check_finetuning(network, self.inputs, self.targets, self.plan.finetune, None, self.unlabelled)
         _ = self.folds
 
     def estimate(self) -> Estimate:
@@ -143,24 +151,23 @@ class Training:
         randomness, pretrain = Randomness(0, "estimate"), self.arm.pretrain
         network = self.draw().to(pick_device(self.device))
         rows = self.inputs[: self.plan.finetune.batch_size].to(next(network.parameters()).device)
-        targets = self.targets[: len(rows)].to(rows.device)
-        learner = Regressor(network) if self.quantities else Classifier(network, self.plan.finetune.loss)
+        targets, fully = self.targets[: len(rows)].to(rows.device), at_full_weight(self.plan.finetune)
         with exact_float32():
             layers: tuple[float, ...] = ()
             if pretrain is not None:
                 layers = layer_seconds(network, self.pretraining_rows, pretrain, self.outputs, randomness)
-            each = update_seconds(learner, Batches(rows, targets, len(rows), randomness), self.plan.finetune)
-        plan = self.finetune_plan
+            each = update_seconds(*learning(network, rows, targets, fully, randomness, self.unlabelled), fully)
+        plan, others = self.finetune_plan, 0 if self.unlabelled is None else self.unlabelled.shape[0]
         stages = 0
         if pretrain is not None:
             labels_only = self.arm.needs_targets
             count = len(self.inputs) if labels_only else len(self.pretraining_rows)
             stages = pretrain.epochs * -(-count // pretrain.batch_size)
-        tuned = sum(plan.epochs * -(-len(training) // plan.batch_size) for training, _ in self.folds)
+        tuned = sum(plan.epochs * plan.updates_per_epoch(len(training), others) for training, _ in self.folds)
         return Estimate(
             pretraining=stages * sum(layers),
             tuning=len(self.learning_rates) * tuned * each,
-            finetuning=plan.epochs * -(-len(self.inputs) // plan.batch_size) * each,
+            finetuning=plan.epochs * plan.updates_per_epoch(len(self.inputs), others) * each,
             pretrain_update=layers,
             finetune_update=each,
         )
@@ -194,7 +201,9 @@ class Training:
         plan = self.finetune_plan.model_copy(update=settings)
         final = started(network, self.inputs, self.targets)
         assert isinstance(final, nn.Sequential)
-        fitted = finetune_network(final, self.inputs, self.targets, plan, around.child("finetune"), self.device)
+        fitted = finetune_network(
+            final, self.inputs, self.targets, plan, around.child("finetune"), self.device, None, self.unlabelled
+        )
         model = Model(
             final.eval(), self.rows.classes, stack, self.rows.inputs, self.rows.preparation, self.rows.target,
             self.plan.finetune.loss == "cross_entropy", self.quantity, self._facts(result, plan, fitted, validation),
@@ -213,7 +222,7 @@ class Training:
         kept = folder.finished("train/tune")
         if kept is None:
             arm = replace(self.arm, learning_rates=self.learning_rates)
-            labelled = Labelled(self.inputs, self.targets, folds)
+            labelled = Labelled(self.inputs, self.targets, folds, self.unlabelled)
             choice = tune_arm(arm, network, labelled, plan, replace(around, saved=False), self.device)
             (chosen,) = (row for row in choice.rows if row["chosen"])
             kept = {"settings": choice.settings, "error": chosen["validation_error"]}
@@ -256,6 +265,7 @@ class Training:
             finetuning=FinetuneFacts(
                 rows=len(self.inputs), epochs=plan.epochs, learning_rate=plan.learning_rate,
                 batch_size=plan.batch_size, optimizer=plan.optimizer, updates=fitted.updates, seconds=fitted.seconds,
+                pseudo_labelled=0 if self.unlabelled is None else self.unlabelled.shape[0],
             ),
             validation=validation, random_state=self.plan.compare.random_state,
             environment=environment(matmul_route(), processor()[1]),
