@@ -91,7 +91,9 @@ CHURN = ["churn.csv", "--target", "churn"]
 MISTAKES = {
     "an unknown column": (["churn.csv", "--target", "chrun"], "no column named 'chrun'", "did you mean 'churn'?"),
     "no target named": (["churn.csv"], "no column is named as targets are", "--target churn"),
-    "an unknown column in kinds": ([*CHURN, "--set", "data.kinds.agee=text"], "kinds names 'agee'", "did you mean 'age'"),
+    "an unknown column in kinds": (
+        [*CHURN, "--set", "data.kinds.agee=text"], "kinds names 'agee'", "did you mean 'age'",
+    ),
     "a kind that is none": (
         [*CHURN, "--set", "data.kinds.age=float"], "data.kinds.age found 'float', should be", "correct every fault",
     ),
@@ -112,6 +114,8 @@ MISTAKES = {
     "an unknown way": (
         [*CHURN, "--impute", "medain"], "data.impute found 'medain'", "correct every fault",
     ),
+    "a file that is not there": (["chrun.csv", "--target", "churn"], "chrun.csv does not exist", "mean churn.csv?"),
+    "a test file that is not there": ([*CHURN, "--test", "x.csv"], "x.csv does not exist", "has a name like it"),
     "a pattern without files": (["parts-*.csv", "--target", "churn"], "no file has a name like parts-*.csv", "pattern"),
 }  # fmt: skip
 

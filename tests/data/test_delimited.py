@@ -23,7 +23,8 @@ def opened(tmp_path: Path, text: str, name: str = "rows.csv") -> TableSource:
 @pytest.mark.parametrize(
     ("cells", "kind"),
     [
-        (["1", "2.5", "-3e4"], "number"), (["1", "x"], "text"), (["01234", "7"], "text"), (["0", "0.5", "-0"], "number"),
+        (["1", "2.5", "-3e4"], "number"), (["1", "x"], "text"), (["01234", "7"], "text"),
+        (["0", "0.5", "-0"], "number"),
         (["true", "FALSE"], "boolean"), (["true", "1"], "text"), (["0", "1"], "number"), (["inf", "1"], "number"),
         (["2024-02-29", "1999-12-31"], "date"), (["2024-02-29 10:00:00", "1999-12-31T01:02:03"], "date"),
         (["2024-02-29T10:00:00Z", "1999-12-31T01:02:03Z"], "date"), (["2024-13-01"], "text"), (["31/12/1999"], "text"),

@@ -14,9 +14,10 @@ import pyarrow as pa
 import pytest
 
 from layerwise.data.files import target_column
+from layerwise.data.paths import paths_of
 from layerwise.data.source import open_source
 from layerwise.data.table import TableSource
-from layerwise.data.tables import is_table, open_table, paths_of
+from layerwise.data.tables import is_table, open_table
 from layerwise.data.targets import load_targets, load_values
 from layerwise.errors import DataError
 
@@ -134,7 +135,7 @@ def test_other_files_than_tables_as_several(tmp_path: Path) -> None:
 
 
 def test_columns_that_are_no_values_and_names_that_are_not_unique_are_refused() -> None:
-    with pytest.raises(DataError, match="column 'a' holds large_list<.*expected numbers, truth values, dates or text"):
+    with pytest.raises(DataError, match=r"column 'a' holds large_list<.*expected numbers, truth values, dates or text"):
         open_table(pl.DataFrame({"a": [[1], [2]]}))
     with pytest.raises(DataError, match="two columns are named 'a'"):
         TableSource(pa.table([[1], [2]], names=["a", "a"]), "t")

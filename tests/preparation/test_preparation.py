@@ -18,7 +18,7 @@ from sklearn.preprocessing import QuantileTransformer
 from layerwise import Preparation
 from layerwise.data.source import load_rows
 from layerwise.errors import DataError
-from layerwise.preparation import preparation as module
+from layerwise.preparation import matrix as module
 from layerwise.preparation.preparation import TRUSTED
 
 N = 200
@@ -194,7 +194,7 @@ def test_columns_are_matched_by_name_in_any_order_with_the_target_or_without() -
     ("change", "message"),
     [
         (lambda t: t.drop(columns="age"), r"lacks the column 'age' of the training rows; it has .*\nhint: add it"),
-        (lambda t: t.rename(columns={"income": "Income"}), r"lacks the column 'income'.*\nhint: is it the column 'Income'"),
+        (lambda t: t.rename(columns={"income": "Income"}), r"lacks the column 'income'.*\nhint: is it .* 'Income'"),
         (lambda t: t.rename(columns={"income": "INCOME"}), r"\nhint: is it the column 'INCOME'\? Name it 'income'"),
         (lambda t: t.assign(more=1), r"has a column 'more' that the training rows have not\nhint: leave it out"),
         (lambda t: t.assign(age="old"), "column 'age' holds text, those of the training rows hold numbers"),

@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from torch import nn
 
-from ..data.tables import paths_of
+from ..data.paths import paths_of
 from ..errors import PlanError
 from ..plan import ComparePlan, NetworkPlan, Plan, PretrainPlan
 from ..preparation.columns import KindName

@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from ..data.dataset import is_dataset, spool
-from ..data.files import NOT_READ, target_column
+from ..data.files import target_column
 from ..data.hdf5 import CONVENTIONAL, split_path
+from ..data.paths import NOT_READ
 from ..data.source import Source, open_source
 from ..data.table import TableSource
 from ..data.tables import is_table, open_table

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import scipy.sparse
 
-from ..errors import DataError, nearest
+from ..errors import DataError
 from .arrays import ArraySource
 from .delimited import is_delimited
 from .hdf5 import CONVENTIONAL, Hdf5Source, Kind, find_dataset, is_hdf5, split_path
@@ -17,16 +17,14 @@ from .listfile import is_list_file, open_list_file
 from .npy import NpySource
 from .npz import is_sparse, open_arrays
 from .parquet import SUFFIXES, ParquetSource, open_labels
+from .paths import READ, check_file, paths_of
 from .several import SeveralSource
 from .sparse import Hdf5Rows, SparseSource, find_group, open_npz
 from .table import TableSource, listing
-from .tables import is_table, open_table, paths_of
+from .tables import is_table, open_table
 
 if TYPE_CHECKING:
     from .source import Source
-
-NOT_READ = (".feather", ".arrow", ".mat", ".pkl", ".pt", ".xlsx", ".xls", ".json")
-READ = "HDF5, lists of it, CSV, TSV, Parquet, .npy, .npz and IDX"
 
 
 def open_path(text: str, name: str | None, kind: Kind) -> Source:
@@ -66,7 +64,7 @@ def open_files(x: Any, name: str | None) -> Source:
     """
     paths = paths_of(x)
     for path in paths:
-        _check_file(path)
+        check_file(path)
     if is_table(x):
         table = open_table(x)
         return table if name is None else table.only([name])
@@ -86,7 +84,7 @@ def open_files(x: Any, name: str | None) -> Source:
 
 
 def _open(path: Path, name: str | None, kind: Kind) -> Source:
-    _check_file(path)
+    check_file(path)
     suffix = path.suffix.lower()
     if is_delimited(path):
         table = open_table(path)
@@ -138,28 +136,3 @@ def target_column(table: TableSource) -> str:
         f"{table.name}: no column is named as targets are; it holds {listing(table.columns)}",
         f"name the column of the labels: --target {table.columns[-1]}, or {table.name}::{table.columns[-1]}",
     )
-
-
-def _check_file(path: Path) -> None:
-    if os.path.isdir(path):
-        inside = sorted(item.name for item in path.iterdir() if item.suffix in (".h5", ".hdf5", ".csv", *SUFFIXES))
-        raise DataError(
-            f"{path} is a folder, expected a file, a list of files or a pattern",
-            f"give a file in it, for example {path / inside[0]}" if inside else "give the path of a file",
-        )
-    if not os.path.exists(path):  # False, where Path.exists raises, for a name that no file system allows
-        folder = path.parent
-        if not os.path.isdir(folder):
-            raise DataError(f"{path} does not exist: there is no folder {folder}", "check the path")
-        near = nearest(path.name, (item.name for item in folder.iterdir()))
-        raise DataError(
-            f"{path} does not exist",
-            f"did you mean {folder / near}?" if near else f"nothing in {folder.absolute()} has a name like it",
-        )
-    if path.suffix.lower() in NOT_READ:
-        raise DataError(
-            f"{path}: {path.suffix} files cannot be read, only {READ}",
-            "write a CSV or Parquet file, or pass the array or frame in Python",
-        )
-    if path.stat().st_size == 0:
-        raise DataError(f"{path} is empty", "give a file with rows")

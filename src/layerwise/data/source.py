@@ -16,9 +16,10 @@ from .arrays import ArraySource
 from .cells import has_arrow
 from .files import open_files, open_path
 from .hdf5 import Kind
+from .paths import paths_of
 from .sparse import SparseSource
 from .table import NumbersSource, TableSource
-from .tables import is_frame, open_table, paths_of
+from .tables import is_frame, open_table
 
 # Large blocks, because a compressed HDF5 chunk that straddles two of them is unpacked twice.
 BLOCK_BYTES = 64 * 2**20
@@ -277,6 +278,6 @@ def check_finite(part: torch.Tensor, raw: np.ndarray, start: int, name: str) -> 
     found = "NaN" if np.isnan(value) else str(value)
     raise DataError(
         f"{name}: row {start + row}, column {column} is {found} (both counted from 0)",
-        "remove such rows, or fill the gaps: with --impute median, layerwise.Preparation.fit(rows, impute='median'), or "
-        "sklearn.impute.SimpleImputer",
+        "remove such rows, or fill the gaps: with --impute median, layerwise.Preparation.fit(rows, impute='median') "
+        "or sklearn.impute.SimpleImputer",
     )

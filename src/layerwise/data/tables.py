@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import glob
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from ..errors import DataError, nearest
+from ..errors import DataError
 from .cells import arrow, is_text
 from .delimited import check_columns, is_delimited, open_delimited
 from .parquet import SUFFIXES, damaged_parquet, open_parquet
+from .paths import check_file, paths_of
 from .table import TableSource, spooled
 
 
@@ -33,21 +33,6 @@ def is_table(x: Any) -> bool:
         return True
     paths = paths_of(x)
     return bool(paths) and all(is_delimited(path) or path.suffix.lower() in SUFFIXES for path in paths)
-
-
-def paths_of(x: Any) -> list[Path]:
-    """Return the files that a path, a pattern such as ``part-*.csv``, or a list of them names; empty where none.
-
-    The files of a pattern come in the order of their names, those of a list in the list's.
-    """
-    if isinstance(x, (str, os.PathLike)):
-        text = os.fspath(x)
-        if os.path.exists(text) or not any(mark in text for mark in "*?["):
-            return [Path(text)]
-        return [Path(found) for found in sorted(glob.glob(text))]
-    if isinstance(x, (list, tuple)) and x and all(isinstance(item, (str, os.PathLike)) for item in x):
-        return [path for item in x for path in paths_of(item)]
-    return []
 
 
 def open_table(x: Any) -> TableSource:
@@ -82,22 +67,14 @@ def open_table(x: Any) -> TableSource:
     paths = paths_of(x)
     if not is_table(x):
         raise DataError(f"{x!r:.60} is no table", "give a CSV, TSV or Parquet file, or a frame of pandas or polars")
-    _check_there(paths)
+    for path in paths:
+        check_file(path)
     name = os.fspath(x) if isinstance(x, (str, os.PathLike)) else f"{paths[0]} and {len(paths) - 1} more"
     if all(is_delimited(path) for path in paths):
         return open_delimited(paths, name)
     if any(is_delimited(path) for path in paths):
         raise DataError(f"{name}: some of the files are CSV, some Parquet", "give files of one format")
     return _parquets(paths, name)
-
-
-def _check_there(paths: Sequence[Path]) -> None:
-    for path in paths:
-        if not path.exists():
-            near = nearest(path.name, (item.name for item in path.parent.iterdir())) if path.parent.is_dir() else None
-            raise DataError(
-                f"{path} does not exist", f"did you mean {path.parent / near}?" if near else "check the path"
-            )
 
 
 def _frame(x: Any) -> TableSource:

@@ -15,12 +15,12 @@ from ..data.source import Source, open_source
 from ..data.table import TableSource, said
 from ..data.tables import is_table, open_table
 from ..errors import DataError
-from .columns import Column, KindName, codes, survey
+from .columns import Column, KindName, survey
 from .estimator import Choices, EncodeName, ImputeName, ScaleName, build, check_scale, choose, feature_names
 from .matching import check_match
+from .matrix import Part, chosen_rows, finish, flat_rows, in_unit_range, read_matrix
 
 logger = logging.getLogger("layerwise")
-FIT_BYTES = 2**28  # of a matrix of float64; of more training rows a random part is fitted on
 VERSION = 1
 # What skops must be told to trust, beside what it trusts by itself: an imputer keeps the type of what it was fitted to.
 TRUSTED = ("numpy.dtype",)
@@ -135,23 +135,23 @@ class Preparation:
                 left_out[target] = "the target"
             source = source.without(left_out)
             order: Sequence[str] = source.columns
-            sample: Source = source.take(_chosen(source.shape, rows))
+            sample: Source = source.take(chosen_rows(source.shape, rows))
             assert isinstance(sample, TableSource)
             columns, useless = survey(sample, kinds or {})
             left_out |= useless
             _tell(source.name, useless)
         else:
             order = [str(place) for place in range(int(np.prod(source.shape[1:])))]
-            sample = _Part(source, _chosen((source.shape[0], len(order)), rows))
-            gaps = np.isnan(_flat(sample, 0, sample.shape[0])).any(axis=0)
+            sample = Part(source, chosen_rows((source.shape[0], len(order)), rows))
+            gaps = np.isnan(flat_rows(sample, 0, sample.shape[0])).any(axis=0)
             columns = tuple(Column(name, place, gaps=bool(gaps[place])) for place, name in enumerate(order))
         if not columns:
             raise DataError(f"{source.name}: no column is of use: {_said(left_out)}", "name what to keep in kinds")
-        matrix = _raw_matrix(sample, columns)
+        matrix = read_matrix(sample, columns)
         choices = choose(
-            impute, encode, scale, table=table, pixels=source.dtype == np.uint8, unit=_unit(matrix, columns)
+            impute, encode, scale, table=table, pixels=source.dtype == np.uint8, unit=in_unit_range(matrix, columns)
         )
-        _finish(matrix, sample, columns, choices)
+        finish(matrix, sample, columns, choices)
         estimator = build(columns, choices, len(matrix)).fit(matrix)
         return cls(columns, left_out, order, table, choices, estimator)
 
@@ -273,96 +273,15 @@ class PreparedSource:
         if start == stop:
             return np.empty((0, self.shape[1]), np.float32)
         own = self.preparation
-        matrix = _raw_matrix(self.source, own.columns, start, stop)
-        _finish(matrix, self.source, own.columns, own.choices, start)
+        matrix = read_matrix(self.source, own.columns, start, stop)
+        finish(matrix, self.source, own.columns, own.choices, start)
         return np.ascontiguousarray(own.estimator.transform(matrix), dtype=np.float32)
-
-
-class _Part:
-    """Some rows of an array's source, in memory."""
-
-    sparse = False
-
-    def __init__(self, source: Source, rows: np.ndarray) -> None:
-        self.name, self.dtype = source.name, source.dtype
-        start, stop = int(rows[0]), int(rows[-1]) + 1
-        self.rows = _raw(source, start, stop)[rows - start]
-        self.shape: tuple[int, ...] = self.rows.shape
-
-    def read(self, start: int, stop: int) -> np.ndarray:
-        return self.rows[start:stop]
 
 
 def _open(inputs: Any) -> Source:
     if isinstance(inputs, Source):
         return inputs
     return open_table(inputs) if is_table(inputs) else open_source(inputs)
-
-
-def _chosen(shape: tuple[int, ...], rows: np.ndarray | None) -> np.ndarray:
-    """Return the numbers of the rows to learn from: all that are given, or a part of too many."""
-    rows = np.arange(shape[0]) if rows is None else np.asarray(rows)
-    if not len(rows):
-        raise DataError("there are no training rows to prepare the others by", "give at least one row")
-    most = max(1000, FIT_BYTES // (8 * max(1, shape[1])))
-    return rows if len(rows) <= most else np.sort(np.random.default_rng(0).choice(rows, most, replace=False))
-
-
-def _raw_matrix(source: Source, columns: Sequence[Column], start: int = 0, stop: int | None = None) -> np.ndarray:
-    """Return rows as a matrix with a column of float64 for each of a table's: numbers, or codes of text."""
-    stop = source.shape[0] if stop is None else stop
-    if not isinstance(source, TableSource):
-        return _flat(source, start, stop)[:, [column.place for column in columns]]
-    matrix = np.empty((stop - start, len(columns)))
-    for at, column in enumerate(columns):
-        if column.kind == "text":
-            matrix[:, at] = codes(source.texts(column.name, start, stop), column.levels)
-        else:
-            matrix[:, at] = source.floats(column.name, start, stop, column.kind)
-    return matrix
-
-
-def _unit(matrix: np.ndarray, columns: Sequence[Column]) -> bool:
-    """Say whether all numbers and dates are in [0, 1]."""
-    own = matrix[:, [column.kind in ("number", "date") for column in columns]]
-    known = own[~np.isnan(own)]
-    return not len(known) or bool(known.min() >= 0 and known.max() <= 1)
-
-
-def _finish(matrix: np.ndarray, source: Source, columns: Sequence[Column], choices: Choices, start: int = 0) -> None:
-    """Check a matrix and divide its numbers, in place, where a number was chosen as the scale."""
-    _check(matrix, source, columns, choices, start)
-    if not isinstance(choices.scale, str):
-        matrix[:, [column.kind == "number" for column in columns]] /= choices.scale
-
-
-def _check(matrix: np.ndarray, source: Source, columns: Sequence[Column], choices: Choices, start: int) -> None:
-    """Refuse infinite values, and missing ones that nothing is put for, naming the first."""
-    wrong = np.isinf(matrix)
-    filled = choices.impute != "none"
-    if not filled:
-        levels = [column.kind == "text" and choices.encode == "onehot" for column in columns]
-        wrong |= np.isnan(matrix) & ~np.array(levels)
-    if not wrong.any():
-        return
-    row, at = (int(place) for place in np.argwhere(wrong)[0])
-    where = source.where(start + row) if isinstance(source, TableSource) else f"{source.name}: row {start + row}"
-    name = columns[at].name
-    column = repr(name) if isinstance(source, TableSource) else name
-    found, cure = ("infinite", "correct it") if np.isinf(matrix[row, at]) else ("missing", "choose what stands there")
-    raise DataError(
-        f"{where}, column {column} is {found} (rows counted from 0)",
-        f"{cure}: --impute median, or impute='median'" if found == "missing" else cure,
-    )
-
-
-def _raw(source: Source, start: int, stop: int) -> np.ndarray:
-    raw = source.read(start, stop)
-    return np.asarray(raw.toarray() if source.sparse else raw)
-
-
-def _flat(source: Source, start: int, stop: int) -> np.ndarray:
-    return np.asarray(_raw(source, start, stop), dtype=np.float64).reshape(stop - start, -1).copy()
 
 
 def _said(left_out: Mapping[str, str]) -> str:
