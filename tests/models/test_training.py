@@ -167,6 +167,21 @@ def test_other_settings_do_not_resume(file: Path, tmp_path: Path) -> None:
         Training(plan_of(file, "data.targets=label", "pretrain.epochs=3")).open(tmp_path / "model", resume=True)
 
 
+def test_other_rows_do_not_resume(file: Path, tmp_path: Path) -> None:
+    """Not even where only rows without a label differ."""
+    Training(plan_of(file, "data.targets=label")).open(tmp_path / "model")
+    changed = tmp_path / "rows.h5"
+    with h5py.File(file) as held, h5py.File(changed, "w") as made:
+        labels, rows = held["label"][:], held["data"][:]
+        rows[np.flatnonzero(labels < 0)[0], 0] += 0.5
+        made["data"], made["label"] = rows, labels
+    plan = plan_of(file, "data.targets=label")
+    other = Training(plan_of(changed, "data.targets=label"))
+    other.plan = plan  # the same settings, the file's name among them
+    with pytest.raises(lw.LayerwiseError, match="other settings, data or seed"):
+        other.open(tmp_path / "model", resume=True)
+
+
 def test_a_quantity(file: Path, tmp_path: Path) -> None:
     """The network learns the standardised target; the error said is in the target's own unit."""
     model = train(

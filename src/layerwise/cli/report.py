@@ -23,7 +23,8 @@ def report(run: Run) -> None:
     if not run.is_dir():
         raise RunError(f"{run} is {'a file' if run.exists() else 'not there'}", "give a folder of layerwise compare")
     if not (run / "results.json").exists():
-        begun, model = (run / "history.jsonl").exists(), (run / "model.json").exists()
+        model = (run / "model.json").exists()
+        begun = (run / "history.jsonl").exists() and not model
         raise RunError(
             f"{run} holds no results: there is no results.json" + (", the run has not ended" if begun else ""),
             f"a model's page is {run / 'README.md'}" if model

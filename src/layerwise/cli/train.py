@@ -14,7 +14,6 @@ from .compare import (
     Data,
     Encode,
     Impute,
-    Json,
     PretrainData,
     RandomState,
     Recipe,
@@ -31,6 +30,7 @@ if TYPE_CHECKING:
 Out = Annotated[Path, typer.Option(help="Folder of the model; a new or empty one.")]
 Task = Annotated[str | None, typer.Option(help="classification or regression; the recipe's, when not given.")]
 Resume = Annotated[bool, typer.Option("--resume", help="Continue a training that was stopped.")]
+Json = Annotated[bool, typer.Option("--json", help="Print how the model was made on standard output.")]
 LOSSES = {"classification": "cross_entropy", "regression": "squared"}
 
 

@@ -181,8 +181,8 @@ class Training:
             When it is not empty and ``resume`` is false, or holds other work.
         """
         seed = self.plan.compare.random_state
-        others = () if self.rows.pretrain is None else (self.pretraining_rows.inputs,)
-        opened = RunFolder.open(folder, resume, identity_of(self.plan, seed, self.inputs, self.targets, *others))
+        others = self.unlabelled if self.arm.pretrain is None else self.pretraining_rows.inputs
+        opened = RunFolder.open(folder, resume, identity_of(self.plan, seed, self.inputs, self.targets, others))
         opened.write_environment(matmul_route(), processor()[1])
         write_text(opened.path / "recipe.toml", to_toml(self.plan))
         return opened

@@ -8,7 +8,7 @@ from typing import Any
 from ..errors import PlanError
 from .loop import Progress
 
-WORDS = ("training_loss", "validation_loss", "validation_error", "learning_rate", "momentum")
+PLACES = ("update", "epoch", "seconds")  # where a record is; the rest is what it says
 
 
 class TensorBoard:
@@ -50,9 +50,9 @@ class TensorBoard:
         if progress.fit != self._fit:
             self.close()
             self._fit, self._writer = progress.fit, _summary_writer()(str(self.log_dir / progress.fit))
-        for word in WORDS:
-            if progress.record.get(word) is not None:
-                self._writer.add_scalar(word, progress.record[word], progress.update)
+        for word, value in progress.record.items():
+            if word not in PLACES and value is not None:
+                self._writer.add_scalar(word, value, progress.update)
         self._writer.flush()
 
     def close(self) -> None:
