@@ -20,12 +20,21 @@ from layerwise.models.inputs import Inputs
 from layerwise.models.model import Model, Quantity
 
 
-def test_onnxruntime_says_the_same_at_any_number_of_rows(model: Model, rows: torch.Tensor, tmp_path: Path) -> None:
-    file = tmp_path / "model.onnx"
+@pytest.fixture(scope="module")
+def written(model: Model, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The shared model as a file; writing it has left the model as it was."""
+    file = tmp_path_factory.mktemp("onnx") / "model.onnx"
     before = {name: value.clone() for name, value in model.network.state_dict().items()}
     found = exporting.export_model(model, file)
     assert found["inputs"] == {"rows": [None, 5]} and found["outputs"] == {"probabilities": [None, 3]}
     assert found["difference"] <= 1e-5 and found["checked_rows"] != exporting.TRACED
+    for name, value in model.network.state_dict().items():
+        assert torch.equal(value, before[name]), name
+    return file
+
+
+def test_onnxruntime_says_the_same_at_any_number_of_rows(model: Model, rows: torch.Tensor, written: Path) -> None:
+    file = written
     session = onnxruntime.InferenceSession(file, providers=["CPUExecutionProvider"])
     assert session.get_inputs()[0].shape[1] == 5 and isinstance(session.get_inputs()[0].shape[0], str)
     for count in (1, 3, 50):
@@ -33,8 +42,6 @@ def test_onnxruntime_says_the_same_at_any_number_of_rows(model: Model, rows: tor
         assert np.abs(given - model.predict_proba(rows[:count])).max() < 1e-5
     metadata = {entry.key: entry.value for entry in onnx.load(file).metadata_props}
     assert json.loads(metadata["classes"]) == ["a", "b", "c"] and metadata["producer"] == "layerwise"
-    for name, value in model.network.state_dict().items():
-        assert torch.equal(value, before[name]), name
 
 
 def test_a_convolution_in_float64_that_predicts_a_quantity(tmp_path: Path) -> None:
@@ -52,12 +59,15 @@ def test_a_convolution_in_float64_that_predicts_a_quantity(tmp_path: Path) -> No
     assert next(network.parameters()).dtype == torch.float64
 
 
-def test_a_file_that_disagrees_is_not_kept(model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_that_disagrees_is_not_kept(
+    model: Model, written: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     class Wrong(onnxruntime.InferenceSession):  # type: ignore[misc]
         def run(self, *given: object) -> list[np.ndarray]:
             return [super().run(*given)[0] + np.float32(1e-4)]
 
     monkeypatch.setattr(onnxruntime, "InferenceSession", Wrong)
+    monkeypatch.setattr(exporting, "_traced", lambda *given: written.read_bytes())  # tracing again takes seconds
     with pytest.raises(lw.LayerwiseError, match="onnxruntime does not agree"):
         exporting.export_model(model, tmp_path / "model.onnx")
     assert not list(tmp_path.iterdir())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import shutil
 from collections.abc import Sequence
 from dataclasses import replace
@@ -196,16 +195,16 @@ class Training:
                 network, self.pretraining_rows, self.arm.pretrain, around.child("pretrain"), self.device
             )
             log_origins(network, result.parameters)
-        stack = None if result is None else copy.deepcopy(result.stack)  # fine-tuning changes the layers
         settings, validation = self._choose(network, around)
         plan = self.finetune_plan.model_copy(update=settings)
-        final = started(network, self.inputs, self.targets)
+        final = started(network, self.inputs, self.targets)  # a copy: the stack keeps its layers as they are
         assert isinstance(final, nn.Sequential)
         fitted = finetune_network(
             final, self.inputs, self.targets, plan, around.child("finetune"), self.device, None, self.unlabelled
         )
         model = Model(
-            final.eval(), self.rows.classes, stack, self.rows.inputs, self.rows.preparation, self.rows.target,
+            final.eval(), self.rows.classes, None if result is None else result.stack, self.rows.inputs,
+            self.rows.preparation, self.rows.target,
             self.plan.finetune.loss == "cross_entropy", self.quantity, self._facts(result, plan, fitted, validation),
         )  # fmt: skip
         write_model(model, folder.path)
