@@ -52,6 +52,20 @@ def test_a_table_into_a_model(files: Path, tmp_path: Path, capsys: pytest.Captur
     assert run(["predict", str(out), str(files / "churn.csv"), "--out", str(tmp_path / "p.csv")]) == 0
 
 
+def test_a_layer_that_learnt_nothing_is_told_of(
+    files: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One tiny update leaves a wide layer's reconstruction far from the rows; many leave it near."""
+    arguments = ["train", str(files / "churn.csv"), "--target", "churn", *SMALL, "--out"]
+    short = ["--set", "network.hidden_layer_sizes=[300]", "--set", "pretrain.learning_rate=1e-9"]
+    assert run([*arguments, str(tmp_path / "short"), *short]) == 0
+    assert "note      layer 0 reconstructs rows worse (" in capsys.readouterr().err
+    assert "Layer `0` reconstructs rows worse" in (tmp_path / "short" / "README.md").read_text()
+    assert run([*arguments, str(tmp_path / "long"), "--set", "pretrain.epochs=30"]) == 0
+    assert "reconstructs rows worse" not in capsys.readouterr().err
+    assert "reconstructs rows worse" not in (tmp_path / "long" / "README.md").read_text()
+
+
 def test_a_quantity_by_its_task(files: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "model"
     arguments = ["train", str(files / "rows.h5"), "--target", "price", "--task", "regression", "--out", str(out)]

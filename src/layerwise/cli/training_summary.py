@@ -68,6 +68,11 @@ def print_model(model: Model, folder: Path, data: str | None) -> None:
             say(f"          the smallest of {held.tried} learning rates and all epochs: expect more on other rows")
         if held.labels_seen:
             say("          pre-training learnt from the labels of held-out rows: the error is too small")
+    for stage in facts.poor():
+        say(
+            f"note      layer {stage.layer} reconstructs rows worse ({stage.loss:.3g}) than their mean does "
+            f"({stage.mean_predictor_loss:.3g}): pre-train for longer, --set pretrain.epochs={10 * stage.epochs}"
+        )
     tuned = facts.finetuning
     say(f"model     fine-tuned on all {tuned.rows:,} labelled rows, {tuned.epochs} epochs at {tuned.learning_rate:g}")
     say(f"          {folder}; {folder / 'README.md'} says how it was made")

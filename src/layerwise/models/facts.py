@@ -92,3 +92,7 @@ class Facts(Table):
     validation: ValidationFacts | None = None
     random_state: int | None = None
     environment: Mapping[str, Any] = Field(default_factory=dict)
+
+    def poor(self) -> list[StageFacts]:
+        """Return the layers that pre-training left worse than predicting the mean of what they were fed."""
+        return [stage for stage in self.pretraining or () if stage.loss >= stage.mean_predictor_loss]
