@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import pickle
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -174,3 +175,11 @@ def test_several_files_of_sparse_rows_are_one_and_stay_sparse(tmp_path: Path) ->
     np.savez(tmp_path / "2.npz", data=np.ones((2, 30)))
     with pytest.raises(DataError, match="some of the files hold sparse rows, some dense ones"):
         open_source(str(tmp_path / "*.npz"))
+
+
+def test_a_frame_of_numbers_is_opened_without_pyarrow_as_an_array(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    frame = pd.DataFrame({"a": [1.0, 2.0], "b": [3.0, 4.0]})
+    assert open_source(frame).read(1, 2).tolist() == [[2.0, 4.0]]
+    with pytest.raises(DataError, match=r"the pandas frame is read by pyarrow, which is not installed\nhint: install"):
+        open_table(frame)
