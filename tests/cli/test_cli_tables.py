@@ -115,7 +115,7 @@ MISTAKES = {
         [*CHURN, "--impute", "medain"], "data.impute found 'medain'", "correct every fault",
     ),
     "a file that is not there": (["chrun.csv", "--target", "churn"], "chrun.csv does not exist", "mean churn.csv?"),
-    "a test file that is not there": ([*CHURN, "--test", "x.csv"], "x.csv does not exist", "has a name like it"),
+    "a test file that is not there": ([*CHURN, "--test", "odl.csv"], "odl.csv does not exist", "did you mean old.csv?"),
     "a pattern without files": (["parts-*.csv", "--target", "churn"], "no file has a name like parts-*.csv", "pattern"),
 }  # fmt: skip
 

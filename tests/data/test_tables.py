@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import pickle
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import pandas as pd
 import polars as pl
 import pyarrow as pa
 import pytest
+import scipy.sparse
 
 from layerwise.data.files import target_column
 from layerwise.data.paths import paths_of
@@ -158,3 +160,26 @@ def test_quantities_to_predict() -> None:
             load_values(open_source(values, kind="targets"), 2)
     with pytest.raises(DataError, match="has 2 labels, the inputs have 3 rows"):
         load_values(open_source([1.0, 2.0], kind="targets"), 3)
+
+
+def test_several_files_of_sparse_rows_are_one_and_stay_sparse(tmp_path: Path) -> None:
+    rows = scipy.sparse.random_array((9, 30), density=0.2, format="csr", rng=np.random.default_rng(0))
+    for number, part in enumerate((rows[:4], rows[4:])):
+        scipy.sparse.save_npz(tmp_path / f"{number}.npz", part)
+    source = open_source(str(tmp_path / "*.npz"))
+    assert source.sparse and source.shape == (9, 30)
+    np.testing.assert_array_equal(source.read(2, 7).toarray(), rows[2:7].toarray())
+    scipy.sparse.save_npz(tmp_path / "2.npz", rows[:, :29])
+    with pytest.raises(DataError, match=r"2\.npz has 29 columns, .*0\.npz 30"):
+        open_source(str(tmp_path / "*.npz"))
+    np.savez(tmp_path / "2.npz", data=np.ones((2, 30)))
+    with pytest.raises(DataError, match="some of the files hold sparse rows, some dense ones"):
+        open_source(str(tmp_path / "*.npz"))
+
+
+def test_a_frame_of_numbers_is_opened_without_pyarrow_as_an_array(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    frame = pd.DataFrame({"a": [1.0, 2.0], "b": [3.0, 4.0]})
+    assert open_source(frame).read(1, 2).tolist() == [[2.0, 4.0]]
+    with pytest.raises(DataError, match=r"the pandas frame is read by pyarrow, which is not installed\nhint: install"):
+        open_table(frame)

@@ -13,9 +13,11 @@ import pandas as pd
 import polars as pl
 import pytest
 import skops.io
+import torch
 from sklearn.preprocessing import QuantileTransformer
+from torch import nn
 
-from layerwise import Preparation
+from layerwise import DenoisingAutoencoder, Preparation, SwapNoise, pretrain
 from layerwise.data.source import load_rows
 from layerwise.errors import DataError
 from layerwise.preparation import matrix as module
@@ -302,3 +304,19 @@ def test_blocks_are_prepared_as_they_are_read(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(source_module.blocks, "__defaults__", (30 * 4 * len(prepared.features),))
     rows = load_rows(prepared.transform(frame()))
     assert rows.shape == (N, len(prepared.features)) and max(seen) == 30 and len(seen) == 7
+
+
+def test_prepared_rows_pre_train_a_network_streamed_or_not(tmp_path: Path) -> None:
+    """Of a CSV file, beyond the memory limit, as the same rows in memory: one block holds them all."""
+    frame().to_csv(tmp_path / "rows.csv", index=False)
+    rows = Preparation.fit(tmp_path / "rows.csv").transform(tmp_path / "rows.csv")
+    weights = []
+    for limit in (2.0, 1e-6):
+        torch.manual_seed(0)
+        network = nn.Sequential(nn.Linear(10, 6), nn.Sigmoid(), nn.Linear(6, 2))
+        result = pretrain(
+            network, rows, objective=DenoisingAutoencoder(SwapNoise(0.15)), epochs=3, random_state=0, memory_limit=limit
+        )
+        assert result.history[0].loss < result.history[0].mean_predictor_loss
+        weights.append(network[0].weight.detach().clone())
+    torch.testing.assert_close(*weights)

@@ -31,7 +31,7 @@ def open_arrays(path: Path, name: str | None, kind: Kind) -> ArraySource:
         When the file is damaged or holds Python objects, or no array fits, or several do.
     """
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:  # closed where it is damaged
             names = list(file.files)
             held: dict[str, np.ndarray] = {key: file[key] for key in names if name in (None, key)}
     except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
