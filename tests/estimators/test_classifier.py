@@ -270,6 +270,7 @@ def test_pipelines_transform_marked_rows_and_further_ones_where_they_are_told_to
     assert same(marked[-1], small(epochs=2).fit(MinMaxScaler().fit_transform(raw), FEW))
 
 
+@pytest.mark.long
 def test_two_processes() -> None:
     found = cross_val_predict(small(), X, FEW, cv=2, n_jobs=2)
     np.testing.assert_array_equal(found, cross_val_predict(small(), X, FEW, cv=2))

