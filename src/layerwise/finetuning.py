@@ -8,20 +8,24 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from sklearn.metrics import r2_score
 from torch import Tensor, nn
 
 from .checks import check_precision
 from .data.batches import Batches, hold_out
 from .data.features import Features
-from .data.labelled import labelled_rows, unlabelled_rows
+from .data.labelled import Labelled, labelled_rows, unlabelled_rows
 from .data.mixed import MixedBatches
+from .data.weights import ClassWeight, weighted_mean
 from .errors import DataError, NetworkError, PlanError, nearest
 from .nn.modes import evaluation, modes_kept
 from .nn.networks import dense_modules
-from .objectives.classification import Classifier, check_ends_in_head
+from .objectives.classification import Classifier, check_ends_in_head, cross_entropy
 from .objectives.pseudo_labels import PseudoLabelLearner, PseudoLabels
 from .objectives.ranking import OutputLoss
+from .objectives.regression import Regressor
 from .plan import FinetunePlan, PretrainPlan
 from .randomness import Randomness
 from .recipe import check
@@ -45,9 +49,10 @@ class FinetuneResult:
     ----------
     history : list of dict
         One record for every summary and validation: update, epoch, training_loss (mean a row since the record
-        before), validation_loss (mean cross-entropy), validation_error (percent), learning_rate, seconds.
+        before), validation_loss (mean cross-entropy), validation_error (percent), learning_rate, seconds. Where the
+        loss is "squared", validation_loss is that, and R^2 is in validation_r2.
     classes : list
-        The label of each output.
+        The label of each output; empty where the loss is "squared".
     updates : int
         Updates made.
     seconds : float
@@ -68,6 +73,9 @@ def finetune(
     inputs: Any,
     targets: Any,
     *,
+    classes: Sequence[Any] | None = None,
+    sample_weight: Any = None,
+    class_weight: ClassWeight | None = None,
     loss: OutputLoss = DEFAULTS.loss,
     pseudo_labels: PseudoLabels | None = DEFAULTS.pseudo_labels,
     epochs: int = DEFAULTS.epochs,
@@ -98,19 +106,30 @@ def finetune(
     callbacks: Sequence[Callback] = (),
     verbose: int = 0,
 ) -> FinetuneResult:
-    """Train a classifier in place on labelled rows; rows without a label are left out, or given pseudo-labels.
+    """Train a classifier or regressor in place on labelled rows; others are left out, or given pseudo-labels.
 
     Parameters
     ----------
     network : nn.Module
-        Maps rows to one output (logit) per class.
+        Maps rows to one output (logit) per class, or per quantity.
     inputs : array, tensor, path or Source
         Rows (n, features), as `open_source` takes them.
     targets : array, tensor, path or Source
-        One label a row, whole numbers or text; -1, NaN or None is no label.
-    loss : "cross_entropy" or RankingLoss
-        Of the outputs. `RankingLoss` computes the outputs of a few sampled labels only, for networks with very many;
-        the network must end in its last ``nn.Linear``. Validation looks at all outputs either way.
+        One label a row, whole numbers or text; -1, NaN or None is no label. Where the loss is "squared", one or
+        several numbers a row, (n,) or (n, outputs); NaN or None is no label, -1 is a number.
+    classes : sequence, optional
+        The label of each output, sorted, where not every class is among the targets; None: those that are.
+    sample_weight : array, shape (n,), optional
+        What each row counts in the loss. The weights of the labelled rows are scaled to a mean of 1, so that the
+        learning rate means what it does without them.
+    class_weight : "balanced", mapping or None
+        What the rows of each class count besides: a weight by label, 1 for those not named; "balanced" gives every
+        class the same weight in all.
+    loss : "cross_entropy", "squared" or RankingLoss
+        Of the outputs. "squared" is half the squared error, summed over outputs, for targets that are quantities; give
+        them in standard units, or the learning rate has to follow their scale. `RankingLoss` computes the outputs of a
+        few sampled labels only, for networks with very many; the network must end in its last ``nn.Linear``.
+        Validation looks at all outputs either way.
     pseudo_labels : PseudoLabels or None
         Trains on the rows without a label as well, by the classes that the network itself finds likeliest. An epoch is
         then one of these rows, and ``batch_size`` counts the labelled rows in an update.
@@ -121,8 +140,9 @@ bias_rate, fan_in_scaling
         Epochs in which only the output head is trained, before all layers are.
     freeze : sequence of str
         Names of modules or parameters that stay as they are; ``requires_grad`` is put back afterwards.
-    validation : float or (inputs, targets)
-        Held-out labelled rows, or the fraction of the labelled rows to hold out.
+    validation : float, (inputs, targets) or (inputs, targets, sample_weight)
+        Held-out labelled rows, or the fraction of the labelled rows to hold out. Their weights, those of their classes
+        included, count in the validation too.
     early_stopping : EarlyStopping or None
         Needs ``validation``; the best parameters are kept.
     summary_every, validate_every, checkpoint_every, precision, device, random_state, run_dir, resume, callbacks, \
@@ -151,88 +171,129 @@ verbose
     given = {key: value for key, value in locals().items() if key in names}
     plan = check(FinetunePlan, given, "finetune")
     seed = seed_of(random_state, run_dir, resume)
-    rows, codes, classes = labelled_rows(inputs, targets)
-    dtype = next((weight.dtype for weight in network.parameters()), torch.float32)
-    others = unlabelled_rows(inputs, targets, MEMORY_LIMIT, dtype) if plan.pseudo_labels else None
-    held_out = None
-    if isinstance(validation, float):
-        kept, held = hold_out(len(rows), validation, Randomness(seed).child("validation"))
-        held_out, rows, codes = (rows[held], codes[held]), rows[kept], codes[kept]
-    elif validation is not None:
-        held_out = _given_rows(validation, classes)
+    weighing = (sample_weight, class_weight)
+    squared = plan.loss == "squared"
+    labelled, known = labelled_rows(
+        inputs, targets, squared, None if classes is None else np.asarray(classes), *weighing
+    )
+    others = _unlabelled(inputs, targets, plan, network)
+    labelled, held_out = _hold_out(labelled, validation, squared, known, class_weight, Randomness(seed))
     device = pick_device(device)
-    check_finetuning(network, rows, codes, plan, held_out, others)
+    check_finetuning(network, labelled.rows, labelled.targets, plan, held_out, others)
     folder = None
     if run_dir is not None:
-        folder = RunFolder.open(run_dir, resume, identity_of(plan, seed, rows, codes, *(held_out or ()), others), seed)
-        folder.write_environment(matmul_route(), processor()[1])
-        start_alike(network, folder)
+        identity = identity_of(plan, seed, *labelled, *(held_out or ()), others)
+        folder = _opened(run_dir, resume, identity, seed, network)
     around = Surroundings("finetune", Randomness(seed), folder, with_printing(callbacks, verbose))
-    fitted = finetune_network(network, rows, codes, plan, around, device, held_out, others)
-    return FinetuneResult(fitted.records, classes.tolist(), fitted.updates, fitted.seconds, fitted.best_update)
+    fitted = finetune_network(
+        network, labelled.rows, labelled.targets, plan, around, device, held_out, others, labelled.weights
+    )
+    return FinetuneResult(fitted.records, known.tolist(), fitted.updates, fitted.seconds, fitted.best_update)
 
 
-def _given_rows(validation: Any, classes: Any) -> tuple[Tensor, Tensor]:
-    """Return the labelled ones of the held-out rows that were given, with the codes of the known classes."""
-    if not isinstance(validation, (tuple, list)) or len(validation) != 2:
+def _unlabelled(inputs: Any, targets: Any, plan: FinetunePlan, network: nn.Module) -> Features | None:
+    """Return the rows without a label where a plan learns from them."""
+    if plan.pseudo_labels is None:
+        return None
+    dtype = next((weight.dtype for weight in network.parameters()), torch.float32)
+    return unlabelled_rows(inputs, targets, MEMORY_LIMIT, dtype)
+
+
+def _opened(run_dir: str | Path, resume: bool, identity: str, seed: int, network: nn.Module) -> RunFolder:
+    """Start a run folder, or continue it from the weights that it began with."""
+    folder = RunFolder.open(run_dir, resume, identity, seed)
+    folder.write_environment(matmul_route(), processor()[1])
+    start_alike(network, folder)
+    return folder
+
+
+def _hold_out(
+    labelled: Labelled,
+    validation: Any,
+    squared: bool,
+    classes: np.ndarray,
+    class_weight: ClassWeight | None,
+    randomness: Randomness,
+) -> tuple[Labelled, Labelled | None]:
+    """Return the rows to train on and those to validate on: a fraction of the same, or given beside them."""
+    if validation is None:
+        return labelled, None
+    if isinstance(validation, float):
+        kept, held = hold_out(len(labelled.rows), validation, randomness.child("validation"))
+        return labelled.select(kept), labelled.select(held)
+    if not isinstance(validation, (tuple, list)) or len(validation) not in (2, 3):
         raise PlanError(
             f"validation is {type(validation).__name__}, expected a fraction or (inputs, targets)",
             "set validation=0.1, or give held-out rows with their labels",
         )
-    rows, codes, _ = labelled_rows(validation[0], validation[1], classes)
-    return rows, codes
+    inputs, targets, *weights = validation
+    weights = weights[0] if weights else None
+    return labelled, labelled_rows(inputs, targets, squared, classes, weights, class_weight)[0]
 
 
 def finetune_network(
     network: nn.Module,
     rows: Tensor,
-    codes: Tensor,
+    targets: Tensor,
     plan: FinetunePlan,
     around: Surroundings,
     device: str | torch.device = "auto",
-    held_out: tuple[Tensor, Tensor] | None = None,
+    held_out: tuple[Tensor, Tensor] | Labelled | None = None,
     unlabelled: Features | None = None,
+    weights: Tensor | None = None,
 ) -> Fitted:
     """Fine-tune by a checked plan, on unlabelled rows too for pseudo-labels; `finetune` is the door to it."""
     with modes_kept(network), moved(network, pick_device(device)) as place, exact_float32():
         precision = next(network.parameters()).dtype
-        rows, codes = rows.to(place, precision), codes.to(place)
+        labelled = _placed(Labelled(rows, targets, weights), place, precision)
         unlabelled = None if unlabelled is None else unlabelled.to(place, precision)
         validate = None
         if held_out is not None:
-            validate = validation_of(network, held_out[0].to(place, precision), held_out[1].to(place))
+            validate = validation_of(network, *_placed(Labelled(*held_out), place, precision))
         for name in plan.freeze:
             _part(network, name).requires_grad_(False)
         if plan.head_first:
             first = plan.model_copy(update={"epochs": plan.head_first, "early_stopping": None, "pseudo_labels": None})
             fitting = around.fitting("head", validate)
             with _only_head(network):
-                learner, batches = learning(network, rows, codes, first, fitting.randomness)
+                learner, batches = learning(network, labelled, first, fitting.randomness)
                 fit(learner, batches, first, plan.learning_rate, fitting)
         fitting = around.fitting("", validate)
-        learner, batches = learning(network, rows, codes, plan, fitting.randomness, unlabelled)
+        learner, batches = learning(network, labelled, plan, fitting.randomness, unlabelled)
         return fit(learner, batches, plan, plan.learning_rate, fitting)
+
+
+def _placed(labelled: Labelled, place: torch.device, precision: torch.dtype) -> Labelled:
+    """Return rows on a device; what is no class is in the network's precision."""
+    rows, targets, weights = labelled
+    targets = targets.to(precision) if targets.is_floating_point() else targets
+    weights = None if weights is None else weights.to(place, precision)
+    return Labelled(rows.to(place, precision), targets.to(place), weights)
 
 
 def learning(
     network: nn.Module,
-    rows: Tensor,
-    codes: Tensor,
+    labelled: Labelled,
     plan: FinetunePlan,
     randomness: Randomness,
     unlabelled: Features | None = None,
 ) -> tuple[nn.Module, Batches | MixedBatches]:
     """Return what a plan trains a network as, and the batches that it is trained on."""
     chosen = plan.pseudo_labels
-    if chosen is None:
-        return Classifier(network, plan.loss), Batches(rows, codes, plan.batch_size, randomness)
-    assert unlabelled is not None
-    batches = MixedBatches(rows, codes, unlabelled, plan.batch_size, chosen.batch_size, randomness)
-    return PseudoLabelLearner(network, chosen), batches
+    if chosen is not None:
+        assert unlabelled is not None
+        batches = MixedBatches(labelled, unlabelled, plan.batch_size, chosen.batch_size, randomness)
+        return PseudoLabelLearner(network, chosen), batches
+    rows, targets, weights = labelled
+    learner = Regressor(network) if plan.loss == "squared" else Classifier(network, plan.loss)
+    return learner, Batches(rows, targets, plan.batch_size, randomness, weights=weights)
 
 
-def validation_of(network: nn.Module, rows: Tensor, codes: Tensor) -> Validate:
-    """Return what measures a classifier on held-out rows: mean cross-entropy and error in percent.
+def validation_of(network: nn.Module, rows: Tensor, targets: Tensor, weights: Tensor | None = None) -> Validate:
+    """Return what measures a network on held-out rows, each times its weight.
+
+    Of a classifier, whose targets are whole numbers: mean cross-entropy and error in percent. Of a regressor: half the
+    squared error, summed over outputs, and R^2, averaged over outputs.
 
     Examples
     --------
@@ -244,11 +305,22 @@ def validation_of(network: nn.Module, rows: Tensor, codes: Tensor) -> Validate:
 
     def validate() -> dict[str, float]:
         outputs = predict_outputs(network, rows)
-        loss = float(nn.functional.cross_entropy(outputs, codes))
-        wrong = float((outputs.argmax(1) != codes).double().mean())
+        if targets.is_floating_point():
+            return _squared(outputs, targets, weights)
+        loss = float(cross_entropy(outputs, targets, weights))
+        wrong = float(weighted_mean((outputs.argmax(1) != targets).double(), weights))
         return {"validation_loss": loss, "validation_error": 100.0 * wrong}
 
     return validate
+
+
+def _squared(outputs: Tensor, targets: Tensor, weights: Tensor | None) -> dict[str, float]:
+    loss = 0.5 * float(weighted_mean((outputs - targets).square().sum(1), weights))
+    if len(targets) < 2:
+        return {"validation_loss": loss}  # R^2 of one row is not defined
+    by_row = None if weights is None else weights.double().cpu().numpy()
+    r2 = r2_score(targets.double().cpu().numpy(), outputs.double().cpu().numpy(), sample_weight=by_row)
+    return {"validation_loss": loss, "validation_r2": float(r2)}
 
 
 def predict_outputs(network: nn.Module, rows: Tensor) -> Tensor:
@@ -262,9 +334,9 @@ def predict_outputs(network: nn.Module, rows: Tensor) -> Tensor:
 def check_finetuning(
     network: nn.Module,
     rows: Tensor,
-    codes: Tensor,
+    targets: Tensor,
     plan: FinetunePlan,
-    held_out: tuple[Tensor, Tensor] | None,
+    held_out: tuple[Tensor, Tensor] | Labelled | None,
     unlabelled: Features | None = None,
 ) -> None:
     """Find what would stop fine-tuning half-way before any file is written."""
@@ -275,6 +347,8 @@ def check_finetuning(
         )
     if len(rows) == 0 or (held_out is not None and len(held_out[0]) == 0):
         raise DataError(f"no {'validation ' if len(rows) else ''}row has a label", "label some, or leave them out")
+    if plan.loss == "squared" and not targets.is_floating_point():
+        raise PlanError("the loss is 'squared', but the targets are classes", 'leave loss at "cross_entropy"')
     if plan.pseudo_labels is not None and (unlabelled is None or unlabelled.shape[0] == 0):
         raise DataError(
             "pseudo_labels is set, but every row has a label",
@@ -294,11 +368,20 @@ def check_finetuning(
             f"{'' if held_out is None else f' and validation rows of shape {tuple(held_out[0].shape[1:])}'}: {error}",
             "give rows of the width of its first module; rows of more dimensions need an nn.Flatten first",
         ) from error
-    needed = int(codes.max()) + 1
+    _check_outputs(network, rows, outputs, targets, plan)
+
+
+def _check_outputs(network: nn.Module, rows: Tensor, outputs: Tensor, targets: Tensor, plan: FinetunePlan) -> None:
+    found = f"the network's output has shape {tuple(outputs.shape[1:])} a row"
+    if plan.loss == "squared":
+        if outputs.shape[1:] != targets.shape[1:]:
+            needed = targets.shape[1]
+            raise NetworkError(f"{found}, the targets have {needed} a row", f"end the network in {needed} outputs")
+        return
+    needed = int(targets.max()) + 1
     if outputs.ndim != 2 or outputs.shape[1] < needed:
         raise NetworkError(
-            f"the network's output has shape {tuple(outputs.shape[1:])} a row, the labels have {needed} classes",
-            f"end the network in a head of {needed} outputs",
+            f"{found}, the labels have {needed} classes", f"end the network in a head of {needed} outputs"
         )
     if plan.loss != "cross_entropy":
         weight = next(network.parameters())

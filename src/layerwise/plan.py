@@ -21,6 +21,7 @@ from pydantic import (
     model_validator,
 )
 
+from .data.batches import updates_per_epoch
 from .errors import nearest
 from .nn.initialization import InitializerName
 from .nn.networks import ActivationName, Convolution
@@ -62,6 +63,11 @@ def _objectives(value: Any) -> Any:
     if isinstance(value, Sequence) and not isinstance(value, str):
         return tuple(_objective(item) for item in value)
     return _objective(value)
+
+
+ObjectiveSetting = Annotated[
+    AnyObjective | Annotated[tuple[AnyObjective, ...], Field(min_length=1)] | None, BeforeValidator(_objectives)
+]
 
 
 class TrainingPlan(Table):
@@ -123,9 +129,7 @@ class TrainingPlan(Table):
 class PretrainPlan(TrainingPlan):
     """The table ``[pretrain]``: arguments of `layerwise.pretrain`."""
 
-    objective: Annotated[
-        AnyObjective | Annotated[tuple[AnyObjective, ...], Field(min_length=1)] | None, BeforeValidator(_objectives)
-    ] = DenoisingAutoencoder()
+    objective: ObjectiveSetting = DenoisingAutoencoder()
     layers: Literal["auto"] | tuple[str, ...] = "auto"
     activation: Literal["auto"] | ActivationName = "auto"
     corrupt: Literal["layer", "input"] = "layer"
@@ -174,8 +178,8 @@ class FinetunePlan(TrainingPlan):
         300
         """
         if self.pseudo_labels is not None:
-            return -(-unlabelled // self.pseudo_labels.batch_size)
-        return -(-labelled // self.batch_size)
+            return updates_per_epoch(unlabelled, self.pseudo_labels.batch_size)
+        return updates_per_epoch(labelled, self.batch_size)
 
 
 class DataPlan(Table):

@@ -14,6 +14,7 @@ import layerwise as lw
 from layerwise import PseudoLabels
 from layerwise.data.batches import Batch
 from layerwise.data.features import as_features
+from layerwise.data.labelled import Labelled
 from layerwise.errors import DataError, PlanError
 from layerwise.finetuning import learning
 from layerwise.nn.modes import evaluation
@@ -244,5 +245,5 @@ def test_the_updates_of_an_epoch_are_those_of_the_batches() -> None:
     plan = FinetunePlan(batch_size=4, pseudo_labels=PseudoLabels(7))
     inputs, targets = data()
     rows, codes, others = inputs[:LABELLED], targets[:LABELLED], inputs[LABELLED:]
-    _, batches = learning(build(), rows, codes, plan, Randomness(0), as_features(others))
+    _, batches = learning(build(), Labelled(rows, codes), plan, Randomness(0), as_features(others))
     assert batches.per_epoch == plan.updates_per_epoch(LABELLED, UNLABELLED) == 3

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from ..data.batches import Batches
+from ..data.labelled import Labelled
 from ..finetuning import learning
 from ..nn.cutting import cut
 from ..objectives.objective import FeatureFacts
@@ -88,7 +89,7 @@ def _measure(experiment: Experiment, arm: Arm | None, device: str) -> tuple[tupl
         targets = torch.zeros(len(inputs), dtype=torch.int64, device=place)
         fully = _at_full_weight(plan.finetune)
         others = unlabelled_rows(fully, rows, torch.arange(len(inputs)))
-        finetune = _seconds(*learning(network, inputs, targets, fully, randomness, others), fully)
+        finetune = _seconds(*learning(network, Labelled(inputs, targets), fully, randomness, others), fully)
     return pretrain, finetune
 
 

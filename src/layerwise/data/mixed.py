@@ -11,6 +11,7 @@ from torch import Tensor
 from ..randomness import Randomness
 from .batches import Batch, Batches
 from .features import Features
+from .labelled import Labelled
 from .targets import UNLABELLED
 
 
@@ -22,8 +23,8 @@ class MixedBatches:
 
     Parameters
     ----------
-    rows, codes : Tensor, shapes (n, ...) and (n,)
-        The labelled rows and the class of each.
+    labelled : Labelled
+        The labelled rows, the class of each and what it counts.
     unlabelled : Tensor or Features, shape (N, ...)
         The rows without a label.
     batch_size, unlabelled_size : int
@@ -33,22 +34,22 @@ class MixedBatches:
 
     Examples
     --------
-    >>> rows, codes = torch.zeros(3, 1), torch.tensor([0, 1, 0])
-    >>> batches = MixedBatches(rows, codes, torch.ones(8, 1), 2, 4, Randomness(0))
+    >>> labelled = Labelled(torch.zeros(3, 1), torch.tensor([0, 1, 0]))
+    >>> batches = MixedBatches(labelled, torch.ones(8, 1), 2, 4, Randomness(0))
     >>> batches.per_epoch, [len(batch.inputs) for batch in batches.epoch(0)]
     (2, [7, 7])
     """
 
     def __init__(
         self,
-        rows: Tensor,
-        codes: Tensor,
+        labelled: Labelled,
         unlabelled: Tensor | Features,
         batch_size: int,
         unlabelled_size: int,
         randomness: Randomness,
     ) -> None:
-        self.labelled = Batches(rows, codes, batch_size, randomness.child("labelled"))
+        rows, codes, weights = labelled
+        self.labelled = Batches(rows, codes, batch_size, randomness.child("labelled"), weights=weights)
         self.unlabelled = Batches(unlabelled, None, unlabelled_size, randomness.child("unlabelled"))
         self.inputs = self.labelled.inputs
         self.per_epoch = self.unlabelled.per_epoch
@@ -67,7 +68,11 @@ class MixedBatches:
             for few, many in zip(labelled, unlabelled, strict=False):
                 assert few.targets is not None
                 none = few.targets.new_full((len(many.inputs),), UNLABELLED)
-                yield Batch(torch.cat([few.inputs, many.inputs]), torch.cat([few.targets, none]))
+                targets = torch.cat([few.targets, none])
+                weights = few.weights
+                if weights is not None:
+                    weights = torch.cat([weights, weights.new_ones(len(many.inputs))])
+                yield Batch(torch.cat([few.inputs, many.inputs]), targets, weights=weights)
 
     def _again_and_again(self, update: int) -> Generator[Batch]:
         """Yield batches of labelled rows without end, from an update of the whole fit on."""

@@ -26,7 +26,7 @@ class PseudoLabels:
     r"""Fine-tune on unlabelled rows as well, each labelled by the network's own likeliest class.
 
     .. math::
-        \ell = \frac1n \sum_{i=1}^{n} -\log f_{y_i}(\tilde x_i)
+        \ell = \frac1n \sum_{i=1}^{n} -w_i \log f_{y_i}(\tilde x_i)
                + \alpha(t) \frac1{n'} \sum_{j=1}^{n'} [\, p_j \ge \tau \,] \, (-\log f_{y'_j}(\tilde x'_j)), \qquad
         y'_j = \arg\max_k f_k(x'_j), \quad p_j = f_{y'_j}(x'_j)
 
@@ -34,7 +34,8 @@ class PseudoLabels:
         \alpha(t) = 0 \; (t < T_1), \qquad \alpha_f \frac{t - T_1}{T_2 - T_1} \; (T_1 \le t < T_2), \qquad
         \alpha_f \; (T_2 \le t)
 
-    f are the network's probabilities, n labelled and n' unlabelled rows are in an update, t counts updates. The
+    f are the network's probabilities, n labelled rows (of weights w, 1 unless given) and n' unlabelled ones are in an
+    update, t counts updates. The
     pseudo-labels are found anew in every update, by the network as it predicts: without dropout, batch normalisation by
     its running means. The rows are trained on with both (:math:`\tilde x`). A row whose likeliest class has a
     probability below the threshold costs nothing in that update.
@@ -140,11 +141,11 @@ class PseudoLabelLearner(nn.Module):
         assert batch.targets is not None
         labelled = batch.targets >= 0
         count = int(labelled.sum())
+        each = batch.inputs.new_ones(len(labelled)) if batch.weights is None else batch.weights
+        codes, weights = batch.targets.clone(), each / count
         weight = self.settings.weight_at(int(self.updates))
         if weight == 0.0 or count == len(labelled):
-            codes = batch.targets[labelled]
-            return batch.inputs[labelled], codes, batch.inputs.new_full((count,), 1 / count)
-        codes, weights = batch.targets.clone(), batch.inputs.new_full((len(labelled),), 1 / count)
+            return batch.inputs[labelled], codes[labelled], weights[labelled]
         codes[~labelled], confidence = pseudo_labels(self.network, batch.inputs[~labelled])
         sure = (confidence >= self.settings.threshold).to(weights.dtype)
         weights[~labelled] = sure * weight / len(sure)
