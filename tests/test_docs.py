@@ -13,6 +13,7 @@ DOCS = Path(__file__).parent.parent / "docs"
 PAGES = sorted(page for page in DOCS.rglob("*.md") if "```python" in page.read_text(encoding="utf-8"))
 WITH_PYTHON = {
     "density.md",
+    "estimators.md",
     "graph.md",
     "networks.md",
     "pretraining.md",

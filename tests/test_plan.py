@@ -42,7 +42,7 @@ FROM_OTHER_TABLES = {
 # arguments that no recipe can hold: the rows, the machine, the run's place, what is watched
 NOT_SETTINGS = {
     "network", "inputs", "targets", "validation", "device", "random_state", "run_dir", "resume", "callbacks", "verbose",
-    "settings",
+    "settings", "classes", "sample_weight", "class_weight",
 }  # fmt: skip
 TABLES = [PretrainPlan, FinetunePlan, ComparePlan, DataPlan, NetworkPlan, Plan, EarlyStopping, Linear]  # not [search]
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,12 +13,13 @@ from sklearn.metrics import r2_score
 from torch import Tensor, nn
 
 from .checks import check_precision
-from .data.batches import Batches, hold_out
+from .data.batches import Batches
 from .data.features import Features
-from .data.labelled import Labelled, labelled_rows, unlabelled_rows
+from .data.labelled import Labelled, labelled_rows, split_labelled, unlabelled_rows
 from .data.mixed import MixedBatches
 from .data.weights import ClassWeight, weighted_mean
-from .errors import DataError, NetworkError, PlanError, nearest
+from .errors import DataError, NetworkError, PlanError
+from .nn.freezing import only_head, parameters_of, part_of
 from .nn.modes import evaluation, modes_kept
 from .nn.networks import dense_modules
 from .objectives.classification import Classifier, check_ends_in_head, cross_entropy
@@ -106,7 +106,7 @@ def finetune(
     callbacks: Sequence[Callback] = (),
     verbose: int = 0,
 ) -> FinetuneResult:
-    """Train a classifier or regressor in place on labelled rows; others are left out, or given pseudo-labels.
+    """Train a network in place on labelled rows; rows without a label are left out, or given pseudo-labels.
 
     Parameters
     ----------
@@ -171,64 +171,43 @@ verbose
     given = {key: value for key, value in locals().items() if key in names}
     plan = check(FinetunePlan, given, "finetune")
     seed = seed_of(random_state, run_dir, resume)
-    weighing = (sample_weight, class_weight)
-    squared = plan.loss == "squared"
-    labelled, known = labelled_rows(
-        inputs, targets, squared, None if classes is None else np.asarray(classes), *weighing
+    labelled, known, held_out, others = _rows(
+        network, inputs, targets, plan, classes, sample_weight, class_weight, validation, Randomness(seed)
     )
-    others = _unlabelled(inputs, targets, plan, network)
-    labelled, held_out = _hold_out(labelled, validation, squared, known, class_weight, Randomness(seed))
     device = pick_device(device)
     check_finetuning(network, labelled.rows, labelled.targets, plan, held_out, others)
     folder = None
     if run_dir is not None:
-        identity = identity_of(plan, seed, *labelled, *(held_out or ()), others)
-        folder = _opened(run_dir, resume, identity, seed, network)
+        parts = (*labelled, *(held_out or ()), others)
+        folder = RunFolder.open(run_dir, resume, identity_of(plan, seed, *parts), seed)
+        folder.write_environment(matmul_route(), processor()[1])
+        start_alike(network, folder)
     around = Surroundings("finetune", Randomness(seed), folder, with_printing(callbacks, verbose))
-    fitted = finetune_network(
-        network, labelled.rows, labelled.targets, plan, around, device, held_out, others, labelled.weights
-    )
+    rows, codes, weights = labelled
+    fitted = finetune_network(network, rows, codes, plan, around, device, held_out, others, weights)
     return FinetuneResult(fitted.records, known.tolist(), fitted.updates, fitted.seconds, fitted.best_update)
 
 
-def _unlabelled(inputs: Any, targets: Any, plan: FinetunePlan, network: nn.Module) -> Features | None:
-    """Return the rows without a label where a plan learns from them."""
-    if plan.pseudo_labels is None:
-        return None
-    dtype = next((weight.dtype for weight in network.parameters()), torch.float32)
-    return unlabelled_rows(inputs, targets, MEMORY_LIMIT, dtype)
-
-
-def _opened(run_dir: str | Path, resume: bool, identity: str, seed: int, network: nn.Module) -> RunFolder:
-    """Start a run folder, or continue it from the weights that it began with."""
-    folder = RunFolder.open(run_dir, resume, identity, seed)
-    folder.write_environment(matmul_route(), processor()[1])
-    start_alike(network, folder)
-    return folder
-
-
-def _hold_out(
-    labelled: Labelled,
-    validation: Any,
-    squared: bool,
-    classes: np.ndarray,
+def _rows(
+    network: nn.Module,
+    inputs: Any,
+    targets: Any,
+    plan: FinetunePlan,
+    classes: Sequence[Any] | None,
+    sample_weight: Any,
     class_weight: ClassWeight | None,
+    validation: Any,
     randomness: Randomness,
-) -> tuple[Labelled, Labelled | None]:
-    """Return the rows to train on and those to validate on: a fraction of the same, or given beside them."""
-    if validation is None:
-        return labelled, None
-    if isinstance(validation, float):
-        kept, held = hold_out(len(labelled.rows), validation, randomness.child("validation"))
-        return labelled.select(kept), labelled.select(held)
-    if not isinstance(validation, (tuple, list)) or len(validation) not in (2, 3):
-        raise PlanError(
-            f"validation is {type(validation).__name__}, expected a fraction or (inputs, targets)",
-            "set validation=0.1, or give held-out rows with their labels",
-        )
-    inputs, targets, *weights = validation
-    weights = weights[0] if weights else None
-    return labelled, labelled_rows(inputs, targets, squared, classes, weights, class_weight)[0]
+) -> tuple[Labelled, np.ndarray, Labelled | None, Features | None]:
+    """Return the rows to train on, the classes, the rows to validate on and, for pseudo-labels, the unlabelled ones."""
+    how: dict[str, Any] = {"quantities": plan.loss == "squared", "class_weight": class_weight}
+    named = None if classes is None else np.asarray(classes)
+    labelled, known = labelled_rows(inputs, targets, named, sample_weight=sample_weight, **how)
+    labelled, held_out = split_labelled(labelled, validation, known, randomness.child("validation"), **how)
+    if plan.pseudo_labels is None:
+        return labelled, known, held_out, None
+    dtype = next((weight.dtype for weight in network.parameters()), torch.float32)
+    return labelled, known, held_out, unlabelled_rows(inputs, targets, MEMORY_LIMIT, dtype, known)
 
 
 def finetune_network(
@@ -245,46 +224,39 @@ def finetune_network(
     """Fine-tune by a checked plan, on unlabelled rows too for pseudo-labels; `finetune` is the door to it."""
     with modes_kept(network), moved(network, pick_device(device)) as place, exact_float32():
         precision = next(network.parameters()).dtype
-        labelled = _placed(Labelled(rows, targets, weights), place, precision)
+        labelled = Labelled(rows, targets, weights).to(place, precision)
         unlabelled = None if unlabelled is None else unlabelled.to(place, precision)
         validate = None
         if held_out is not None:
-            validate = validation_of(network, *_placed(Labelled(*held_out), place, precision))
+            validate = validation_of(network, *Labelled(*held_out).to(place, precision))
         for name in plan.freeze:
-            _part(network, name).requires_grad_(False)
+            part_of(network, name).requires_grad_(False)
         if plan.head_first:
             first = plan.model_copy(update={"epochs": plan.head_first, "early_stopping": None, "pseudo_labels": None})
             fitting = around.fitting("head", validate)
-            with _only_head(network):
-                learner, batches = learning(network, labelled, first, fitting.randomness)
+            with only_head(network):
+                learner, batches = learning(network, *labelled[:2], first, fitting.randomness, None, labelled.weights)
                 fit(learner, batches, first, plan.learning_rate, fitting)
         fitting = around.fitting("", validate)
-        learner, batches = learning(network, labelled, plan, fitting.randomness, unlabelled)
+        learner, batches = learning(network, *labelled[:2], plan, fitting.randomness, unlabelled, labelled.weights)
         return fit(learner, batches, plan, plan.learning_rate, fitting)
-
-
-def _placed(labelled: Labelled, place: torch.device, precision: torch.dtype) -> Labelled:
-    """Return rows on a device; what is no class is in the network's precision."""
-    rows, targets, weights = labelled
-    targets = targets.to(precision) if targets.is_floating_point() else targets
-    weights = None if weights is None else weights.to(place, precision)
-    return Labelled(rows.to(place, precision), targets.to(place), weights)
 
 
 def learning(
     network: nn.Module,
-    labelled: Labelled,
+    rows: Tensor,
+    targets: Tensor,
     plan: FinetunePlan,
     randomness: Randomness,
     unlabelled: Features | None = None,
+    weights: Tensor | None = None,
 ) -> tuple[nn.Module, Batches | MixedBatches]:
     """Return what a plan trains a network as, and the batches that it is trained on."""
     chosen = plan.pseudo_labels
     if chosen is not None:
         assert unlabelled is not None
-        batches = MixedBatches(labelled, unlabelled, plan.batch_size, chosen.batch_size, randomness)
-        return PseudoLabelLearner(network, chosen), batches
-    rows, targets, weights = labelled
+        mixed = MixedBatches(rows, targets, unlabelled, plan.batch_size, chosen.batch_size, randomness, weights)
+        return PseudoLabelLearner(network, chosen), mixed
     learner = Regressor(network) if plan.loss == "squared" else Classifier(network, plan.loss)
     return learner, Batches(rows, targets, plan.batch_size, randomness, weights=weights)
 
@@ -354,7 +326,7 @@ def check_finetuning(
             "pseudo_labels is set, but every row has a label",
             "add rows whose target is -1, NaN or None, or leave pseudo_labels out",
         )
-    frozen = {id(p) for name in plan.freeze for p in _parameters(_part(network, name))}
+    frozen = {id(p) for name in plan.freeze for p in parameters_of(part_of(network, name))}
     if all(id(p) in frozen or not p.requires_grad for p in network.parameters()):
         raise NetworkError("the network has no parameter to train", "freeze fewer of them")
     if plan.head_first and all(id(p) in frozen for dense in dense_modules(network)[-1:] for p in dense.parameters()):
@@ -386,36 +358,3 @@ def _check_outputs(network: nn.Module, rows: Tensor, outputs: Tensor, targets: T
     if plan.loss != "cross_entropy":
         weight = next(network.parameters())
         check_ends_in_head(network, rows[:2].to(weight.device, weight.dtype))
-
-
-def _parameters(part: nn.Module | nn.Parameter) -> list[nn.Parameter]:
-    return list(part.parameters()) if isinstance(part, nn.Module) else [part]
-
-
-def _part(network: nn.Module, name: str) -> nn.Module | nn.Parameter:
-    """Return the module or parameter of this name."""
-    modules: dict[str, nn.Module] = dict(network.named_modules())
-    parameters: dict[str, nn.Parameter] = dict(network.named_parameters())
-    if name and name in modules:
-        return modules[name]
-    if name in parameters:
-        return parameters[name]
-    near = nearest(name, [*modules, *parameters])
-    raise NetworkError(
-        f"freeze names {name!r}, which the network doesn't have",
-        f"did you mean {near!r}?" if near else f"its parameters are {', '.join(parameters)}",
-    )
-
-
-@contextmanager
-def _only_head(network: nn.Module) -> Iterator[None]:
-    """Train the last dense module alone inside the block."""
-    head = {id(parameter) for parameter in dense_modules(network)[-1].parameters()}
-    others = [p for p in network.parameters() if id(p) not in head and p.requires_grad]
-    for parameter in others:
-        parameter.requires_grad_(False)
-    try:
-        yield
-    finally:
-        for parameter in others:
-            parameter.requires_grad_(True)

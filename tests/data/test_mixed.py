@@ -62,3 +62,10 @@ def test_unlabelled_rows_may_stay_in_a_file(tmp_path: Path) -> None:
     mixed = MixedBatches(Labelled(torch.zeros(2, 1), torch.tensor([0, 1])), others, 2, 8, Randomness(0))
     seen = torch.cat([batch.inputs[2:] for batch in mixed.epoch(0)])
     assert sorted(seen.flatten().tolist()) == [float(row) for row in range(20)]
+
+
+def test_weights_go_with_their_rows_and_unlabelled_ones_count_1() -> None:
+    rows, weights = torch.arange(3.0)[:, None], torch.tensor([5.0, 6.0, 7.0])
+    mixed = MixedBatches(rows, torch.tensor([0, 1, 0]), -torch.ones(6, 1), 2, 3, Randomness(0), weights)
+    for batch in mixed.epoch(0):
+        assert torch.equal(batch.weights, torch.where(batch.targets < 0, 1.0, batch.inputs[:, 0] + 5.0))

@@ -10,7 +10,7 @@ import pytest
 
 from layerwise import DenoisingAutoencoder, LayerwiseClassifier, LayerwiseEncoder, LayerwiseRegressor
 from layerwise.errors import PlanError
-from layerwise.estimators.settings import DEFAULTS, Settings, settings_of
+from layerwise.estimators.settings import DEFAULTS, REGRESSION_RATE, Settings, settings_of
 from layerwise.plan import FinetunePlan, NetworkPlan, PretrainPlan
 
 ALL = [LayerwiseClassifier, LayerwiseRegressor, LayerwiseEncoder]
@@ -26,6 +26,8 @@ CONTRACT = [
 def test_the_doors_agree_with_the_settings(kind: type) -> None:
     found = inspect.signature(kind).parameters
     defaults = {name: field.default for name, field in Settings.model_fields.items()}
+    if kind is LayerwiseRegressor:
+        defaults["learning_rate"] = REGRESSION_RATE
     for name, parameter in found.items():
         assert parameter.default == {**defaults, **OWN}[name], name
         assert (parameter.kind is inspect.Parameter.KEYWORD_ONLY) == (name != "hidden_layer_sizes")

@@ -247,3 +247,13 @@ def test_the_updates_of_an_epoch_are_those_of_the_batches() -> None:
     rows, codes, others = inputs[:LABELLED], targets[:LABELLED], inputs[LABELLED:]
     _, batches = learning(build(), Labelled(rows, codes), plan, Randomness(0), as_features(others))
     assert batches.per_epoch == plan.updates_per_epoch(LABELLED, UNLABELLED) == 3
+
+
+def test_weights_count_for_labelled_rows_alone() -> None:
+    inputs, targets = data()
+    network = build()
+    learner = PseudoLabelLearner(network, PseudoLabels(UNLABELLED, ramp=(0, 0)))
+    weights = torch.rand(len(inputs), generator=torch.Generator().manual_seed(2)).double()
+    plain, weighted = (learner.loss(Batch(inputs, targets, None, w), torch.Generator()) for w in (None, weights))
+    costs = nn.functional.cross_entropy(network(inputs[:LABELLED]), targets[:LABELLED], reduction="none")
+    torch.testing.assert_close(weighted - plain, ((weights[:LABELLED] - 1) * costs).mean())

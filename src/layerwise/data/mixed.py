@@ -31,6 +31,8 @@ class MixedBatches:
         Labelled and unlabelled rows of an update.
     randomness : Randomness
         The orders are drawn from its children ``"labelled"`` and ``"unlabelled"``.
+    weights : Tensor or None, shape (n,)
+        What each labelled row counts; a row without a label counts 1.
 
     Examples
     --------
@@ -47,8 +49,8 @@ class MixedBatches:
         batch_size: int,
         unlabelled_size: int,
         randomness: Randomness,
+        weights: Tensor | None = None,
     ) -> None:
-        rows, codes, weights = labelled
         self.labelled = Batches(rows, codes, batch_size, randomness.child("labelled"), weights=weights)
         self.unlabelled = Batches(unlabelled, None, unlabelled_size, randomness.child("unlabelled"))
         self.inputs = self.labelled.inputs
@@ -68,11 +70,10 @@ class MixedBatches:
             for few, many in zip(labelled, unlabelled, strict=False):
                 assert few.targets is not None
                 none = few.targets.new_full((len(many.inputs),), UNLABELLED)
-                targets = torch.cat([few.targets, none])
                 weights = few.weights
                 if weights is not None:
                     weights = torch.cat([weights, weights.new_ones(len(many.inputs))])
-                yield Batch(torch.cat([few.inputs, many.inputs]), targets, weights=weights)
+                yield Batch(torch.cat([few.inputs, many.inputs]), torch.cat([few.targets, none]), None, weights)
 
     def _again_and_again(self, update: int) -> Generator[Batch]:
         """Yield batches of labelled rows without end, from an update of the whole fit on."""

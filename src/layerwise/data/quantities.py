@@ -53,7 +53,7 @@ def load_quantities(source: Source, n_rows: int) -> tuple[torch.Tensor, torch.Te
             f"{name} holds {raw.dtype}, expected numbers: {error}", 'text is classes: set loss to "cross_entropy"'
         ) from error
     absent: np.ndarray = np.isnan(values)
-    none: np.ndarray = absent.all(axis=1)
+    none = np.logical_and.reduce(absent, axis=1)
     for wrong, found in ((np.isinf(values), "an infinite target"), (absent & ~none[:, None], "a gap")):
         if wrong.any():
             row, column = (int(place) for place in np.argwhere(wrong)[0])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -56,7 +56,7 @@ class LayerwiseClassifier(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Cla
         Rows of an update. "auto": a twentieth of the rows, at least 10 and at most 100 in pre-training, 50 in
         fine-tuning.
     early_stopping : "auto" or bool
-        Hold out a part of the labelled rows, and keep the weights that were best on it. "auto": where the part is 100
+        Hold out a part of the labelled rows, and keep the weights that were best on it. "auto": where the part is 500
         rows or more.
     validation_fraction : float
         That part; it is taken of each class.
@@ -269,7 +269,7 @@ class LayerwiseClassifier(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Cla
 
     @property
     def _n_features_out(self) -> int:
-        return int(self.module_[-1].in_features)
+        return cast(nn.Linear, self.module_[-1]).in_features
 
 
 def _begin(head: nn.Linear, codes: np.ndarray) -> None:

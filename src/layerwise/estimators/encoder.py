@@ -126,7 +126,7 @@ class LayerwiseEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
         randomness = Randomness(as_seed(self.random_state), "estimator", calls)
         network = None if first else nn.Sequential(*copied(self.module_, None)[0], nn.Linear(self._n_features_out, 1))
         started = start(self, settings, rows, None, 1, randomness, network)
-        self.module_, self.stack_ = started.network[:-1].eval(), started.stack  # what stays of the head is its place
+        self.module_, self.stack_ = nn.Sequential(*list(started.network)[:-1]).eval(), started.stack
         self.history_ = {"pretrain": started.stages}
         self._calls = calls + 1
         return self

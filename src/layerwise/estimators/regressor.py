@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -19,7 +19,7 @@ from ..stack import Stack
 from .labels import check_as_many, quantities_of, warn_of_none_unlabelled
 from .outputs import computed, reconstructed
 from .rows import checked_rows, training_rows
-from .settings import DEFAULTS, OBJECTIVE, settings_of
+from .settings import DEFAULTS, OBJECTIVE, REGRESSION_RATE, settings_of
 from .training import has_target, train
 from .weights import weights_of
 
@@ -52,7 +52,7 @@ class LayerwiseRegressor(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Regr
         Rows of an update. "auto": a twentieth of the rows, at least 10 and at most 100 in pre-training, 50 in
         fine-tuning.
     early_stopping : "auto" or bool
-        Hold out a part of the labelled rows, and keep the weights that were best on it. "auto": where the part is 100
+        Hold out a part of the labelled rows, and keep the weights that were best on it. "auto": where the part is 500
         rows or more.
     validation_fraction : float
         That part.
@@ -125,7 +125,7 @@ class LayerwiseRegressor(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Regr
         pretrain_epochs: int = DEFAULTS.pretrain_epochs,
         epochs: int = DEFAULTS.epochs,
         pretrain_learning_rate: Any = DEFAULTS.pretrain_learning_rate,
-        learning_rate: float = DEFAULTS.learning_rate,
+        learning_rate: float = REGRESSION_RATE,
         l2: float = DEFAULTS.l2,
         batch_size: Any = DEFAULTS.batch_size,
         early_stopping: Any = DEFAULTS.early_stopping,
@@ -256,7 +256,7 @@ class LayerwiseRegressor(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Regr
 
     @property
     def _n_features_out(self) -> int:
-        return int(self.module_[-1].in_features)
+        return cast(nn.Linear, self.module_[-1]).in_features
 
 
 def to_units(head: nn.Linear, mean: np.ndarray, scale: np.ndarray) -> None:

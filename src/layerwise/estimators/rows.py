@@ -50,8 +50,8 @@ def training_rows(estimator: Any, X: Any, X_unlabeled: Any = None, *, reset: boo
     count = rows.shape[0]
     if X_unlabeled is not None:
         more = checked_rows(estimator, X_unlabeled)
-        stack = scipy.sparse.vstack if scipy.sparse.issparse(rows) or scipy.sparse.issparse(more) else np.vstack
-        rows = stack([rows, more], **({} if stack is np.vstack else {"format": "csr"}))
+        sparse = scipy.sparse.issparse(rows) or scipy.sparse.issparse(more)
+        rows = scipy.sparse.vstack([rows, more], format="csr") if sparse else np.vstack([rows, more])
     if reset:
         warn_of_scales(rows)
     return rows, count

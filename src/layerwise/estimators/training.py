@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -12,7 +13,6 @@ import numpy as np
 import torch
 from torch import nn
 
-from ..data.batches import updates_per_epoch
 from ..errors import PlanError
 from ..finetuning import finetune
 from ..nn.networks import build_network
@@ -99,8 +99,7 @@ def train(
     estimator.module_, estimator.stack_ = started.network.eval(), started.stack
     estimator.history_ = {"pretrain": started.stages, "finetune": [*records, *result.history]}
     estimator.loss_curve_ = [one["training_loss"] for one in estimator.history_["finetune"] if one["update"]]
-    per_epoch = updates_per_epoch(labelled - len(held), arguments["batch_size"])
-    estimator.n_iter_ = epochs + -(-result.updates // per_epoch)
+    estimator.n_iter_ = epochs + math.ceil(result.history[-1]["epoch"])
     estimator._calls = calls + 1
 
 

@@ -144,8 +144,12 @@ class PseudoLabelLearner(nn.Module):
         each = batch.inputs.new_ones(len(labelled)) if batch.weights is None else batch.weights
         codes, weights = batch.targets.clone(), each / count
         weight = self.settings.weight_at(int(self.updates))
+        weights = batch.inputs.new_full((len(labelled),), 1 / count)
+        if batch.weights is not None:
+            weights *= batch.weights
         if weight == 0.0 or count == len(labelled):
-            return batch.inputs[labelled], codes[labelled], weights[labelled]
+            return batch.inputs[labelled], batch.targets[labelled], weights[labelled]
+        codes = batch.targets.clone()
         codes[~labelled], confidence = pseudo_labels(self.network, batch.inputs[~labelled])
         sure = (confidence >= self.settings.threshold).to(weights.dtype)
         weights[~labelled] = sure * weight / len(sure)
