@@ -9,7 +9,6 @@ import pytest
 import torch
 
 from layerwise.data.features import Streamed
-from layerwise.data.labelled import Labelled
 from layerwise.data.mixed import MixedBatches
 from layerwise.data.source import open_source
 from layerwise.randomness import Randomness
@@ -20,7 +19,7 @@ LABELLED, UNLABELLED = 7, 23
 def batches(batch_size: int = 3, unlabelled_size: int = 5) -> MixedBatches:
     rows = torch.arange(float(LABELLED))[:, None]
     others = 100 + torch.arange(float(UNLABELLED))[:, None]
-    return MixedBatches(Labelled(rows, torch.arange(LABELLED)), others, batch_size, unlabelled_size, Randomness(3))
+    return MixedBatches(rows, torch.arange(LABELLED), others, batch_size, unlabelled_size, Randomness(3))
 
 
 def test_an_epoch_has_every_unlabelled_row_once_and_the_labelled_ones_in_turn() -> None:
@@ -59,7 +58,7 @@ def test_fewer_labelled_rows_than_their_part_are_in_every_batch() -> None:
 def test_unlabelled_rows_may_stay_in_a_file(tmp_path: Path) -> None:
     np.save(tmp_path / "rows.npy", np.arange(20, dtype=np.float32)[:, None])
     others = Streamed(open_source(tmp_path / "rows.npy"))
-    mixed = MixedBatches(Labelled(torch.zeros(2, 1), torch.tensor([0, 1])), others, 2, 8, Randomness(0))
+    mixed = MixedBatches(torch.zeros(2, 1), torch.tensor([0, 1]), others, 2, 8, Randomness(0))
     seen = torch.cat([batch.inputs[2:] for batch in mixed.epoch(0)])
     assert sorted(seen.flatten().tolist()) == [float(row) for row in range(20)]
 

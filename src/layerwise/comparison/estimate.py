@@ -10,7 +10,6 @@ from typing import Any
 import torch
 
 from ..data.batches import Batches
-from ..data.labelled import Labelled
 from ..finetuning import learning
 from ..nn.cutting import cut
 from ..objectives.objective import FeatureFacts
@@ -89,7 +88,7 @@ def _measure(experiment: Experiment, arm: Arm | None, device: str) -> tuple[tupl
         targets = torch.zeros(len(inputs), dtype=torch.int64, device=place)
         fully = _at_full_weight(plan.finetune)
         others = unlabelled_rows(fully, rows, torch.arange(len(inputs)))
-        finetune = _seconds(*learning(network, Labelled(inputs, targets), fully, randomness, others), fully)
+        finetune = _seconds(*learning(network, inputs, targets, fully, randomness, others), fully)
     return pretrain, finetune
 
 
@@ -97,7 +96,7 @@ def _at_full_weight(plan: FinetunePlan) -> FinetunePlan:
     """Return a plan whose pseudo-labels count from the first update on, as they do for most of a fit."""
     if plan.pseudo_labels is None:
         return plan
-    return plan.model_copy(update={"pseudo_labels": replace(plan.pseudo_labels, ramp=(0.0, 0.0))})
+    return plan.model_copy(update={"pseudo_labels": replace(plan.pseudo_labels, ramp=(0, 0))})
 
 
 def _measure_layers(

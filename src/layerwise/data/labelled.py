@@ -15,6 +15,7 @@ from .features import Features, Streamed
 from .quantities import load_quantities
 from .source import Source, load_rows, open_source
 from .sparse import SparseSource, load_sparse
+from .sparse_features import Sparse
 from .spill import Store
 from .targets import load_targets
 from .weights import ClassWeight, class_weights, of_mean_1, row_weights
@@ -156,11 +157,3 @@ def unlabelled_rows(
     store = Store(memory_limit)
     rows = store.settle(store.open(source, dtype).select(chosen))
     return rows.dense() if isinstance(rows, Sparse) else rows
-
-
-def _rows(source: Source, chosen: Tensor) -> Tensor:
-    if len(chosen) == source.shape[0]:
-        return load_rows(source)
-    if isinstance(source, SparseSource):
-        return load_rows(SparseSource(load_sparse(source)[chosen.numpy()], source.name))
-    return Streamed(source).select(chosen).read(0, len(chosen))

@@ -11,7 +11,6 @@ from torch import Tensor
 from ..randomness import Randomness
 from .batches import Batch, Batches
 from .features import Features
-from .labelled import Labelled
 from .targets import UNLABELLED
 
 
@@ -23,8 +22,8 @@ class MixedBatches:
 
     Parameters
     ----------
-    labelled : Labelled
-        The labelled rows, the class of each and what it counts.
+    rows, codes : Tensor, shapes (n, ...) and (n,)
+        The labelled rows and the class of each.
     unlabelled : Tensor or Features, shape (N, ...)
         The rows without a label.
     batch_size, unlabelled_size : int
@@ -36,15 +35,16 @@ class MixedBatches:
 
     Examples
     --------
-    >>> labelled = Labelled(torch.zeros(3, 1), torch.tensor([0, 1, 0]))
-    >>> batches = MixedBatches(labelled, torch.ones(8, 1), 2, 4, Randomness(0))
+    >>> rows, codes = torch.zeros(3, 1), torch.tensor([0, 1, 0])
+    >>> batches = MixedBatches(rows, codes, torch.ones(8, 1), 2, 4, Randomness(0))
     >>> batches.per_epoch, [len(batch.inputs) for batch in batches.epoch(0)]
     (2, [7, 7])
     """
 
     def __init__(
         self,
-        labelled: Labelled,
+        rows: Tensor,
+        codes: Tensor,
         unlabelled: Tensor | Features,
         batch_size: int,
         unlabelled_size: int,

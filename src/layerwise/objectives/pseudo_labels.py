@@ -18,7 +18,7 @@ from ..nn.products import mixed_precision
 from .objective import Factors
 
 Count = Annotated[int, Field(ge=1)]
-NotNegative = Annotated[float, Field(ge=0.0, allow_inf_nan=False)]
+Update = Annotated[int, Field(ge=0)]
 
 
 @dataclass(frozen=True, config=ConfigDict(extra="forbid"))
@@ -26,7 +26,7 @@ class PseudoLabels:
     r"""Fine-tune on unlabelled rows as well, each labelled by the network's own likeliest class.
 
     .. math::
-        \ell = \frac1n \sum_{i=1}^{n} -w_i \log f_{y_i}(\tilde x_i)
+        \ell = \frac1n \sum_{i=1}^{n} -\log f_{y_i}(\tilde x_i)
                + \alpha(t) \frac1{n'} \sum_{j=1}^{n'} [\, p_j \ge \tau \,] \, (-\log f_{y'_j}(\tilde x'_j)), \qquad
         y'_j = \arg\max_k f_k(x'_j), \quad p_j = f_{y'_j}(x'_j)
 
@@ -34,8 +34,7 @@ class PseudoLabels:
         \alpha(t) = 0 \; (t < T_1), \qquad \alpha_f \frac{t - T_1}{T_2 - T_1} \; (T_1 \le t < T_2), \qquad
         \alpha_f \; (T_2 \le t)
 
-    f are the network's probabilities, n labelled rows (of weights w, 1 unless given) and n' unlabelled ones are in an
-    update, t counts updates. The
+    f are the network's probabilities, n labelled and n' unlabelled rows are in an update, t counts updates. The
     pseudo-labels are found anew in every update, by the network as it predicts: without dropout, batch normalisation by
     its running means. The rows are trained on with both (:math:`\tilde x`). A row whose likeliest class has a
     probability below the threshold costs nothing in that update.
@@ -46,7 +45,7 @@ class PseudoLabels:
         n', unlabelled rows in an update, beside the ``batch_size`` labelled ones of `layerwise.finetune`.
     weight : float
         :math:`\alpha_f`, above 0.
-    ramp : (float, float)
+    ramp : (int, int)
         :math:`T_1` and :math:`T_2`, in updates.
     threshold : float
         :math:`\tau`, from 0 to below 1; 0 takes every row.
@@ -66,14 +65,14 @@ class PseudoLabels:
     batch_size: Count = 200
     _: KW_ONLY
     weight: Annotated[float, Field(gt=0.0, allow_inf_nan=False)] = 1.0
-    ramp: tuple[NotNegative, NotNegative] = (100.0, 600.0)
+    ramp: tuple[Update, Update] = (100, 600)
     threshold: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
 
     @field_validator("ramp")
     @classmethod
-    def _rises(cls, ramp: tuple[float, float]) -> tuple[float, float]:
+    def _rises(cls, ramp: tuple[int, int]) -> tuple[int, int]:
         if ramp[0] > ramp[1]:
-            raise ValueError(f"the ramp should not end, at {ramp[1]:g}, before it begins, at {ramp[0]:g}")
+            raise ValueError(f"the ramp should not end, at {ramp[1]}, before it begins, at {ramp[0]}")
         return ramp
 
     def weight_at(self, update: int) -> float:
@@ -141,8 +140,6 @@ class PseudoLabelLearner(nn.Module):
         assert batch.targets is not None
         labelled = batch.targets >= 0
         count = int(labelled.sum())
-        each = batch.inputs.new_ones(len(labelled)) if batch.weights is None else batch.weights
-        codes, weights = batch.targets.clone(), each / count
         weight = self.settings.weight_at(int(self.updates))
         weights = batch.inputs.new_full((len(labelled),), 1 / count)
         if batch.weights is not None:

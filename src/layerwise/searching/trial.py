@@ -106,12 +106,8 @@ class Measurement:
         if arm.pretrain is not None:
             seen = self.chosen[self.folds[0][0]] if arm.needs_targets else None
             pretrain_arm(arm, network, self.rows, around, self.device, seen)
-        labelled = Labelled(
-            self.rows.inputs[self.chosen],
-            self.codes,
-            self.folds,
-            unlabelled_rows(plan.finetune, self.rows, self.chosen),
-        )
+        others = unlabelled_rows(plan.finetune, self.rows, self.chosen)
+        labelled = Labelled(self.rows.inputs[self.chosen], self.codes, self.folds, others)
         finetune = experiment.finetune_plan(arm, self.labels)
         own = replace(around.child(f"labels-{self.labels}"), shared=None)
         choice = tune_arm(arm, network, labelled, finetune, own, self.device)
