@@ -40,7 +40,11 @@ PUBLISHED = {100: 10.49, 1000: 3.46, 3000: 2.69}  # Lee (2013), denoising auto-e
 VALIDATION_LABELS, CHOOSING_SEED = 1000, 100
 CANDIDATES: dict[str, list[str]] = {
     "as shipped": [],
-    "without pseudo-labels": [],
+    "rate 0.1": ["finetune.learning_rate=0.1"],
+    "rate 0.05": ["finetune.learning_rate=0.05"],
+    "input dropout 0.4": ["network.input_dropout=0.4"],
+    "pseudo-labels above 0.95 only": ["finetune.pseudo_labels.threshold=0.95"],
+    "pseudo-labels count three times": ["finetune.pseudo_labels.weight=3.0"],
 }
 
 

@@ -12,7 +12,7 @@ import torch
 from sklearn.metrics import r2_score
 from torch import Tensor, nn
 
-from .checks import check_precision
+from .checks import check_precision, check_pseudo_labels
 from .data.batches import Batches
 from .data.features import Features
 from .data.labelled import Labelled, labelled_rows, split_labelled, unlabelled_rows
@@ -321,11 +321,7 @@ def check_finetuning(
         raise DataError(f"no {'validation ' if len(rows) else ''}row has a label", "label some, or leave them out")
     if plan.loss == "squared" and not targets.is_floating_point():
         raise PlanError("the loss is 'squared', but the targets are classes", 'leave loss at "cross_entropy"')
-    if plan.pseudo_labels is not None and (unlabelled is None or unlabelled.shape[0] == 0):
-        raise DataError(
-            "pseudo_labels is set, but every row has a label",
-            "add rows whose target is -1, NaN or None, or leave pseudo_labels out",
-        )
+    check_pseudo_labels(plan, 0 if unlabelled is None else unlabelled.shape[0])
     frozen = {id(p) for name in plan.freeze for p in parameters_of(part_of(network, name))}
     if all(id(p) in frozen or not p.requires_grad for p in network.parameters()):
         raise NetworkError("the network has no parameter to train", "freeze fewer of them")

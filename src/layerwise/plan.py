@@ -21,6 +21,7 @@ from pydantic import (
     model_validator,
 )
 
+from .data.batches import updates_per_epoch
 from .errors import nearest
 from .nn.initialization import InitializerName
 from .nn.networks import ActivationName, Convolution
@@ -179,8 +180,8 @@ class FinetunePlan(TrainingPlan):
         300
         """
         if self.pseudo_labels is not None:
-            return -(-unlabelled // self.pseudo_labels.batch_size)
-        return -(-labelled // self.batch_size)
+            return updates_per_epoch(unlabelled, self.pseudo_labels.batch_size)
+        return updates_per_epoch(labelled, self.batch_size)
 
 
 class DataPlan(Table):

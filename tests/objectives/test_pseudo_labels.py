@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import scipy.sparse
 import torch
 from torch import Tensor, nn
 
@@ -133,10 +134,12 @@ def test_pseudo_labels_are_those_of_the_network_as_it_predicts() -> None:
 def test_before_the_ramp_only_labelled_rows_are_trained_on() -> None:
     inputs, targets = data()
     networks = build(), build()
-    late = PseudoLabels(UNLABELLED, ramp=(1000, 2000))
-    words: dict[str, Any] = {"epochs": 4, "batch_size": LABELLED, "learning_rate": 0.2, "random_state": 0}
-    lw.finetune(networks[0], inputs, targets, pseudo_labels=late, **words)
-    lw.finetune(networks[1], inputs, targets, **words)
+    late = PseudoLabels(UNLABELLED, ramp=(4, 5))
+    words: dict[str, Any] = {"batch_size": LABELLED, "learning_rate": 0.2, "random_state": 0, "summary_every": 1}
+    found = lw.finetune(networks[0], inputs, targets, pseudo_labels=late, epochs=5, **words)
+    plain = lw.finetune(networks[1], inputs, targets, epochs=5, **words)
+    losses = [[line["training_loss"] for line in result.history] for result in (found, plain)]
+    assert losses[0] == pytest.approx(losses[1], abs=1e-12)  # those of updates 0 to 4
     for one, other in zip(networks[0].parameters(), networks[1].parameters(), strict=True):
         torch.testing.assert_close(one, other, rtol=0, atol=1e-12)
 
@@ -226,6 +229,18 @@ def test_they_need_unlabelled_rows_and_probabilities() -> None:
     assert "target is -1" in caught.value.hint
     with pytest.raises(PlanError, match="pseudo-labels need probabilities"):
         lw.finetune(build(), inputs, targets, pseudo_labels=PseudoLabels(), loss=lw.RankingLoss())
+    with pytest.raises(PlanError, match="begin to count at update 100, and 20 updates are planned"):
+        lw.finetune(build(), inputs, targets, pseudo_labels=PseudoLabels(), epochs=20)
+
+
+def test_unlabelled_rows_may_be_sparse() -> None:
+    """They are made dense a batch at a time, and are trained on as dense ones are."""
+    inputs, targets = data()
+    inputs = inputs * (inputs > 0)
+    networks = build(), build()
+    for network, rows in zip(networks, (inputs, scipy.sparse.csr_array(inputs.numpy())), strict=True):
+        lw.finetune(network, rows, targets, pseudo_labels=PseudoLabels(7, ramp=(0, 0)), epochs=2, random_state=0)
+    torch.testing.assert_close(networks[0][0].weight, networks[1][0].weight, rtol=0, atol=1e-12)
 
 
 @pytest.mark.parametrize("mark", [-1, np.nan, None])

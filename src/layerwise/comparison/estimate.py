@@ -100,7 +100,7 @@ def at_full_weight(plan: FinetunePlan) -> FinetunePlan:
     """Return a plan whose pseudo-labels count from the first update on, as they do for most of a fit."""
     if plan.pseudo_labels is None:
         return plan
-    return plan.model_copy(update={"pseudo_labels": replace(plan.pseudo_labels, ramp=(0.0, 0.0))})
+    return plan.model_copy(update={"pseudo_labels": replace(plan.pseudo_labels, ramp=(0, 0))})
 
 
 def layer_seconds(

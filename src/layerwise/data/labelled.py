@@ -15,6 +15,7 @@ from .features import Features, Streamed
 from .quantities import load_quantities
 from .source import Source, load_rows, open_source
 from .sparse import SparseSource, load_sparse
+from .sparse_features import Sparse
 from .spill import Store
 from .targets import load_targets
 from .weights import ClassWeight, class_weights, of_mean_1, row_weights
@@ -151,5 +152,8 @@ def unlabelled_rows(
     source = open_source(inputs)
     codes, _ = load_targets(open_source(targets, kind="targets"), source.shape[0], classes=classes)
     chosen = (codes < 0).nonzero().squeeze(1)
+    if not len(chosen):
+        return None
     store = Store(memory_limit)
-    return store.settle(store.open(source, dtype).select(chosen)) if len(chosen) else None
+    rows = store.settle(store.open(source, dtype).select(chosen))
+    return rows.dense() if isinstance(rows, Sparse) else rows

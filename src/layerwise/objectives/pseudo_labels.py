@@ -18,7 +18,7 @@ from ..nn.products import mixed_precision
 from .objective import Factors
 
 Count = Annotated[int, Field(ge=1)]
-NotNegative = Annotated[float, Field(ge=0.0, allow_inf_nan=False)]
+Update = Annotated[int, Field(ge=0)]
 
 
 @dataclass(frozen=True, config=ConfigDict(extra="forbid"))
@@ -45,7 +45,7 @@ class PseudoLabels:
         n', unlabelled rows in an update, beside the ``batch_size`` labelled ones of `layerwise.finetune`.
     weight : float
         :math:`\alpha_f`, above 0.
-    ramp : (float, float)
+    ramp : (int, int)
         :math:`T_1` and :math:`T_2`, in updates.
     threshold : float
         :math:`\tau`, from 0 to below 1; 0 takes every row.
@@ -65,14 +65,14 @@ class PseudoLabels:
     batch_size: Count = 200
     _: KW_ONLY
     weight: Annotated[float, Field(gt=0.0, allow_inf_nan=False)] = 1.0
-    ramp: tuple[NotNegative, NotNegative] = (100.0, 600.0)
+    ramp: tuple[Update, Update] = (100, 600)
     threshold: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
 
     @field_validator("ramp")
     @classmethod
-    def _rises(cls, ramp: tuple[float, float]) -> tuple[float, float]:
+    def _rises(cls, ramp: tuple[int, int]) -> tuple[int, int]:
         if ramp[0] > ramp[1]:
-            raise ValueError(f"the ramp should not end, at {ramp[1]:g}, before it begins, at {ramp[0]:g}")
+            raise ValueError(f"the ramp should not end, at {ramp[1]}, before it begins, at {ramp[0]}")
         return ramp
 
     def weight_at(self, update: int) -> float:
