@@ -15,10 +15,12 @@ NAMES = {
     "DenoisingAutoencoder",
     "KLSparsity", "L1Sparsity", "LISTA", "PredictiveSparseDecomposition", "RBM", "RankingLayer", "RankingLoss",
     "SparseAutoencoder", "SupervisedLayer", "EarlyStopping", "Exponential", "FinetuneResult",
-    "GaussianNoise", "Inverse", "InverseTime", "LayerwiseError", "Linear", "Masking", "OnValidation",
-    "PretrainResult", "SaltAndPepper", "Stack", "Staged", "Step", "__version__", "check_gradients",
+    "GaussianNoise", "Inverse", "InverseTime", "LayerwiseClassifier", "LayerwiseEncoder", "LayerwiseError",
+    "LayerwiseRegressor", "Linear", "Masking", "OnValidation",
+    "Preparation", "PretrainResult", "PseudoLabels", "SaltAndPepper", "Stack", "Staged", "Step", "SwapNoise",
+    "__version__", "check_gradients",
     "compare", "draw_graph", "finetune", "load_mnist", "open_source", "pretrain", "Samples", "interpolate", "sample",
-    "project", "score", "Search", "search",
+    "project", "score", "Search", "search", "Model", "TensorBoard", "load_model",
 }  # fmt: skip
 WITHOUT_EXAMPLE = {"Comparison", "FinetuneResult", "PretrainResult", "Search"}  # made by functions that show one
 # Positional arguments, then those by name, in order. What a later issue adds goes between them.
@@ -61,6 +63,7 @@ CONTRACT: dict[str, tuple[list[str], list[str]]] = {
     "Masking": (["rate"], []),
     "GaussianNoise": (["std"], []),
     "SaltAndPepper": (["rate"], []),
+    "SwapNoise": (["rate"], []),
     "Autoencoder": ([], ["loss", "decoder", "tied", "tied_gradient", "penalties"]),
     "DenoisingAutoencoder": (["corruption"], ["loss", "decoder", "tied", "tied_gradient", "penalties", "emphasis",
                                                 "walkback"]),
@@ -79,7 +82,7 @@ DEFAULTS: dict[str, dict[str, Any]] = {
         "seeds": 5, "min_gain": 0.5,
         "tune": True, "baselines": "auto", "random_state": 0, "run_dir": None, "resume": False, "verbose": 0,
     },
-    "finetune": {"freeze": (), "head_first": 0},
+    "finetune": {"freeze": (), "head_first": 0, "pseudo_labels": None},
     "sample": {"depth": None, "start": None, "thinning": 1, "step": None, "output": "mean", "random_state": None},
     "draw_graph": {
         "batch": None, "targets": None, "loss": "auto", "parameters": None, "values": False, "opened": (),
@@ -89,6 +92,7 @@ DEFAULTS: dict[str, dict[str, Any]] = {
     "Masking": {"rate": 0.25},
     "GaussianNoise": {"std": 0.1},
     "SaltAndPepper": {"rate": 0.1},
+    "SwapNoise": {"rate": 0.15},
     "Autoencoder": {"loss": "auto", "decoder": "auto", "tied": True, "tied_gradient": "full"},
     "DenoisingAutoencoder": {"corruption": lw.Masking(0.25), "loss": "auto", "decoder": "auto", "tied": True},
 }  # fmt: skip

@@ -24,8 +24,11 @@ if TYPE_CHECKING:
     from .density.projection import project
     from .density.score import score
     from .errors import LayerwiseError
+    from .estimators import LayerwiseClassifier, LayerwiseEncoder, LayerwiseRegressor
     from .finetuning import FinetuneResult, finetune
-    from .nn.corruption import GaussianNoise, Masking, SaltAndPepper
+    from .models.folder import load_model
+    from .models.model import Model
+    from .nn.corruption import GaussianNoise, Masking, SaltAndPepper, SwapNoise
     from .nn.lista import LISTA
     from .nn.networks import Convolution
     from .objectives import (
@@ -39,13 +42,16 @@ if TYPE_CHECKING:
         SupervisedLayer,
     )
     from .objectives.penalties import Contraction, KLSparsity, L1Sparsity
+    from .objectives.pseudo_labels import PseudoLabels
     from .objectives.ranking import RankingLoss
+    from .preparation.preparation import Preparation
     from .pretraining import PretrainResult, pretrain
     from .sampling.interpolation import interpolate
     from .sampling.sample import Samples, sample
     from .searching.search import Search, search
     from .settings import EarlyStopping, Exponential, Inverse, InverseTime, Linear, OnValidation, Staged, Step
     from .stack import Stack
+    from .training.tensorboard import TensorBoard
 
 __version__ = version("layerwise")
 __all__ = [
@@ -66,12 +72,18 @@ __all__ = [
     "InverseTime",
     "KLSparsity",
     "L1Sparsity",
+    "LayerwiseClassifier",
+    "LayerwiseEncoder",
     "LayerwiseError",
+    "LayerwiseRegressor",
     "Linear",
     "Masking",
+    "Model",
     "OnValidation",
     "PredictiveSparseDecomposition",
+    "Preparation",
     "PretrainResult",
+    "PseudoLabels",
     "RankingLayer",
     "RankingLoss",
     "SaltAndPepper",
@@ -82,6 +94,8 @@ __all__ = [
     "Staged",
     "Step",
     "SupervisedLayer",
+    "SwapNoise",
+    "TensorBoard",
     "__version__",
     "check_gradients",
     "compare",
@@ -89,6 +103,7 @@ __all__ = [
     "finetune",
     "interpolate",
     "load_mnist",
+    "load_model",
     "open_source",
     "pretrain",
     "project",
@@ -106,11 +121,15 @@ _HOMES = {
     "density.projection": ("project",),
     "density.score": ("score",),
     "errors": ("LayerwiseError",),
+    "estimators": ("LayerwiseClassifier", "LayerwiseEncoder", "LayerwiseRegressor"),
     "finetuning": ("FinetuneResult", "finetune"),
+    "models.folder": ("load_model",),
+    "models.model": ("Model",),
     "nn.corruption": (
         "GaussianNoise",
         "Masking",
         "SaltAndPepper",
+        "SwapNoise",
     ),
     "nn.lista": ("LISTA",),
     "nn.networks": ("Convolution",),
@@ -129,13 +148,16 @@ _HOMES = {
         "KLSparsity",
         "L1Sparsity",
     ),
+    "objectives.pseudo_labels": ("PseudoLabels",),
     "objectives.ranking": ("RankingLoss",),
     "searching.search": ("Search", "search"),
     "settings": ("EarlyStopping", "Exponential", "Inverse", "InverseTime", "Linear", "OnValidation", "Staged", "Step"),
+    "preparation.preparation": ("Preparation",),
     "pretraining": ("PretrainResult", "pretrain"),
     "sampling.interpolation": ("interpolate",),
     "sampling.sample": ("Samples", "sample"),
     "stack": ("Stack",),
+    "training.tensorboard": ("TensorBoard",),
 }
 _ROOMS = ("analysis",)  # reached as lw.analysis
 

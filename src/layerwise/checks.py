@@ -1,4 +1,4 @@
-"""What would stop the greedy procedure half-way is found before it begins."""
+"""What would stop the greedy procedure, or fine-tuning, half-way is found before it begins."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .errors import DataError, PlanError
 from .nn.cutting import cut
 from .nn.layers import Layer
 from .objectives.objective import FeatureFacts, Objective, fed
-from .plan import PretrainPlan, TrainingPlan
+from .plan import FinetunePlan, PretrainPlan, TrainingPlan
 from .stack import encode, prepare, prepare_all
 
 
@@ -58,6 +58,25 @@ def check_precision(network: nn.Module, plan: TrainingPlan) -> None:
         raise PlanError(
             f"precision is {plan.precision!r}, which keeps the weights in float32, but the network is in {found}",
             "make the network in float32, or leave precision out",
+        )
+
+
+def check_pseudo_labels(plan: FinetunePlan, unlabelled: int) -> None:
+    """Find pseudo-labels that no row is there for, or that never come to count."""
+    settings = plan.pseudo_labels
+    if settings is None:
+        return
+    if unlabelled == 0:
+        raise DataError(
+            "pseudo_labels is set, but every row has a label",
+            "add rows whose target is -1, NaN or None, or leave pseudo_labels out",
+        )
+    updates = plan.epochs * plan.updates_per_epoch(0, unlabelled)
+    if updates <= settings.ramp[0]:
+        raise PlanError(
+            f"pseudo-labels begin to count at update {settings.ramp[0]}, and {updates} updates are planned: "
+            f"{unlabelled} unlabelled rows, {settings.batch_size} at a time, make an epoch",
+            "set more epochs, or a ramp that begins earlier",
         )
 
 

@@ -21,12 +21,16 @@ from pydantic import (
     model_validator,
 )
 
+from .data.batches import updates_per_epoch
 from .errors import nearest
 from .nn.initialization import InitializerName
 from .nn.networks import ActivationName, Convolution
 from .objectives import BY_NAME, AnyObjective
 from .objectives.denoising import DenoisingAutoencoder
+from .objectives.pseudo_labels import PseudoLabels
 from .objectives.ranking import OutputLoss
+from .preparation.columns import KindName
+from .preparation.estimator import EncodeName, ImputeName, ScaleName
 from .settings import (
     Count,
     EarlyStopping,
@@ -61,6 +65,11 @@ def _objectives(value: Any) -> Any:
     if isinstance(value, Sequence) and not isinstance(value, str):
         return tuple(_objective(item) for item in value)
     return _objective(value)
+
+
+ObjectiveSetting = Annotated[
+    AnyObjective | Annotated[tuple[AnyObjective, ...], Field(min_length=1)] | None, BeforeValidator(_objectives)
+]
 
 
 class TrainingPlan(Table):
@@ -122,9 +131,7 @@ class TrainingPlan(Table):
 class PretrainPlan(TrainingPlan):
     """The table ``[pretrain]``: arguments of `layerwise.pretrain`."""
 
-    objective: Annotated[
-        AnyObjective | Annotated[tuple[AnyObjective, ...], Field(min_length=1)] | None, BeforeValidator(_objectives)
-    ] = DenoisingAutoencoder()
+    objective: ObjectiveSetting = DenoisingAutoencoder()
     layers: Literal["auto"] | tuple[str, ...] = "auto"
     activation: Literal["auto"] | ActivationName = "auto"
     corrupt: Literal["layer", "input"] = "layer"
@@ -147,6 +154,7 @@ class FinetunePlan(TrainingPlan):
     """The table ``[finetune]``: arguments of `layerwise.finetune`."""
 
     loss: OutputLoss = "cross_entropy"
+    pseudo_labels: PseudoLabels | None = None
     epochs: Count = 80
     batch_size: Count = 50
     learning_rate: Positive = 0.1
@@ -154,23 +162,50 @@ class FinetunePlan(TrainingPlan):
     head_first: Annotated[int, Field(ge=0)] = 0
     freeze: tuple[str, ...] = ()
 
+    @field_validator("pseudo_labels")
+    @classmethod
+    def _of_a_distribution(cls, settings: PseudoLabels | None, info: ValidationInfo) -> PseudoLabels | None:
+        if settings is not None and info.data.get("loss", "cross_entropy") != "cross_entropy":
+            raise ValueError('pseudo-labels need probabilities of the classes: leave loss at "cross_entropy"')
+        return settings
+
+    def updates_per_epoch(self, labelled: int, unlabelled: int) -> int:
+        """Return the updates of an epoch: of the unlabelled rows where there are pseudo-labels, else of the labelled.
+
+        Examples
+        --------
+        >>> FinetunePlan().updates_per_epoch(100, 59_900)
+        2
+        >>> FinetunePlan(pseudo_labels=PseudoLabels(batch_size=200)).updates_per_epoch(100, 59_900)
+        300
+        """
+        if self.pseudo_labels is not None:
+            return updates_per_epoch(unlabelled, self.pseudo_labels.batch_size)
+        return updates_per_epoch(labelled, self.batch_size)
+
 
 class DataPlan(Table):
     """The table ``[data]``: where the rows are.
 
     ``inputs``, ``targets``, ``test`` and ``test_targets`` are files that `layerwise.open_source` takes
-    (``file.h5::name`` names a data set). ``inputs`` may be "mnist", ``targets`` the name of a data set in the file of
-    inputs, and ``test`` a fraction of the labelled rows. ``pretrain_inputs`` is a file of other rows to pre-train on;
-    without it they are those of ``inputs``. ``scale`` divides every input; "auto" divides 8-bit pixels by
-    255 and leaves everything else as it is.
+    (``file.h5::name`` names a data set), or tables with columns of any kind. ``inputs`` may be "mnist" or several
+    files, ``targets`` the name of a column or data set in the file of inputs, and ``test`` a fraction of the labelled
+    rows. ``pretrain_inputs`` is a file of other rows to pre-train on; without it they are those of ``inputs``.
+
+    ``impute``, ``encode``, ``scale`` and ``kinds`` are of `layerwise.Preparation.fit`, which the training rows are
+    handed. Their "auto" prepares tables, divides 8-bit pixels by 255 and leaves all other arrays as they are. A number
+    as ``scale`` divides.
     """
 
-    inputs: str = "mnist"
+    inputs: str | Annotated[tuple[str, ...], Field(min_length=1)] = "mnist"
     targets: str | None = None
     test: Annotated[float, Field(gt=0.0, lt=1.0)] | str = 0.2
     test_targets: str | None = None
     pretrain_inputs: str | None = None
-    scale: Literal["auto"] | Positive = "auto"
+    impute: ImputeName = "auto"
+    encode: EncodeName = "auto"
+    scale: ScaleName | Positive = "auto"
+    kinds: Mapping[str, KindName] = Field(default_factory=dict)
 
 
 class NetworkPlan(Table):

@@ -19,7 +19,7 @@ import tomli_w
 from pydantic import ValidationError
 
 from .errors import PlanError, nearest
-from .nn.corruption import GaussianNoise, Masking, SaltAndPepper
+from .nn.corruption import GaussianNoise, Masking, SaltAndPepper, SwapNoise
 from .objectives import BY_NAME
 from .objectives.ranking import RankingLoss
 from .plan import Plan, SearchPlan, gathered
@@ -30,6 +30,7 @@ KINDS: dict[str, type] = {
     "masking": Masking,
     "gaussian": GaussianNoise,
     "salt-and-pepper": SaltAndPepper,
+    "swap": SwapNoise,
     "ranking-loss": RankingLoss,
     "step": Step,
     "exponential": Exponential,
@@ -314,7 +315,7 @@ def _valid_keys(table: type, loc: tuple[str | int, ...]) -> list[str]:
         elif issubclass(current, Table) and piece in current.model_fields:
             annotation = current.model_fields[str(piece)].annotation
             inner = [kind for kind in (annotation, *get_args(annotation)) if isinstance(kind, type)]
-            current = next((kind for kind in inner if issubclass(kind, Table)), current)
+            current = next((kind for kind in inner if issubclass(kind, Table) or is_dataclass(kind)), current)
     if is_dataclass(current):
         return [field.name for field in fields(current)]
     return list(current.model_fields) if issubclass(current, Table) else []

@@ -114,7 +114,7 @@ class Stack:
                 "name": layer.name,
                 "captured": layer.captured,
                 "dtype": str(layer.module.weight.dtype).removeprefix("torch."),
-                **_described(layer),
+                **described(layer),
                 "decoder": None if decoder is None else decoder.settings,
                 "objective": _OBJECTIVE.dump_python(objective, mode="json"),
             }
@@ -163,7 +163,14 @@ class Stack:
         return depth
 
 
-def _described(layer: Layer) -> dict[str, Any]:
+def described(layer: Layer) -> dict[str, Any]:
+    """Return a layer's modules as data.
+
+    Raises
+    ------
+    NetworkError
+        When one of them cannot be described.
+    """
     try:
         parts = {part: [describe(module) for module in getattr(layer, part)] for part in PARTS}
         return {"module": describe(layer.module), **parts}

@@ -11,7 +11,8 @@ import json
 import math
 import os
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -31,14 +32,36 @@ def write_bytes(path: str | Path, data: bytes) -> None:
     RunError
         When the file cannot be written; nothing half-written is left.
     """
+    with replacing(path) as temporary:
+        temporary.write_bytes(data)
+
+
+@contextmanager
+def replacing(path: str | Path) -> Iterator[Path]:
+    """Hand out a name beside a file's place; what the block wrote there is moved to its place when the block ends well.
+
+    Raises
+    ------
+    RunError
+        When the file cannot be written; nothing half-written is left, whatever ends the block.
+
+    Examples
+    --------
+    >>> file = Path(tempfile.mkdtemp()) / "rows.csv"
+    >>> with replacing(file) as beside:
+    ...     _ = beside.write_text("x"); print(file.exists())
+    False
+    >>> file.read_text()
+    'x'
+    """
     path = Path(path)
     temporary = ""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-            file.flush()
+        os.close(handle)
+        yield Path(temporary)
+        with open(temporary, "rb+") as file:
             os.fsync(file.fileno())
         os.chmod(temporary, 0o644)  # mkstemp's 0600 would hide results from the user's colleagues
         os.replace(temporary, path)

@@ -96,6 +96,8 @@ def test_the_first_screen_says_the_verdict_and_its_numbers(page: str) -> None:
         ({"verdict": "CANNOT TELL", "needed": {"test_rows": 20000}}, "it would take about 20,000 test rows"),
         ({"preliminary": True, "seeds": 3}, "Preliminary: 3 seeds"),
         ({"control": True}, "A/A control"),
+        ({"data": {"name": "t", "repeated_test_rows": 7}}, "7 of the test rows occur among the training rows too"),
+        ({"data": {"name": "t", "preparation": "a <b> c"}}, "prepared by the training rows: a <b> c"),
         ({"baselines": [{"name": "svm", "labels": 1000, "error": 4.2}]}, "svm has 4.20 % test error at 1,000 labels"),
     ],
 )

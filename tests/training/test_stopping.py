@@ -64,3 +64,11 @@ def test_nan_is_no_improvement():
     assert not patience.seen(10, math.nan)
     assert not patience.seen(15, 3.0)
     assert (patience.best, patience.best_update) == (2.0, 5)
+
+
+def test_a_wait_is_counted_from_the_last_best():
+    patience = Patience(EarlyStopping(patience=10, improvement=1.0, growth=1.0, wait=10), per_epoch=2)
+    assert patience.seen(8, 5.0) and patience.limit == 18
+    assert not patience.seen(10, 5.0) and patience.limit == 18, "no better is no improvement"
+    assert patience.seen(16, 4.9999) and patience.limit == 26
+    assert not patience.exhausted(25) and patience.exhausted(26)

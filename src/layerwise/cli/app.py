@@ -11,8 +11,14 @@ import typer
 
 from ..errors import LayerwiseError
 from .compare import compare
+from .encode import encode
+from .export import export
+from .predict import predict
+from .recipes import recipes
+from .report import report
 from .sample import sample
 from .search import search
+from .train import train
 
 app = typer.Typer(
     name="layerwise",
@@ -22,8 +28,14 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 app.command()(compare)
+app.command()(train)
+app.command()(predict)
+app.command()(encode)
+app.command()(export)
 app.command()(sample)
 app.command()(search)
+app.command()(report)
+app.command()(recipes)
 
 
 class Terminated(BaseException):
@@ -58,10 +70,10 @@ def run(arguments: list[str]) -> int:
         _complain(error.message, error.hint)
         return 2
     except (KeyboardInterrupt, typer.Abort):
-        _complain("stopped by an interrupt", "repeat the command with --resume to go on")
+        _complain("stopped by an interrupt", _going_on(arguments))
         return 130
     except Terminated:
-        _complain("stopped by a signal to terminate", "repeat the command with --resume to go on")
+        _complain("stopped by a signal to terminate", _going_on(arguments))
         return 143
     except Exception as error:
         if not hasattr(error, "format_message"):
@@ -72,6 +84,13 @@ def run(arguments: list[str]) -> int:
         return 2
     finally:
         signal.signal(signal.SIGTERM, before)
+
+
+def _going_on(arguments: list[str]) -> str:
+    """Return what to do after a stop: what leaves a run folder goes on in it, the rest has written nothing."""
+    resumed = "compare", "search", "train"
+    again = "repeat the command"
+    return f"{again} with --resume to go on" if set(arguments[:1]) & set(resumed) else again
 
 
 def _terminate(number: int, frame: FrameType | None) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
@@ -13,11 +13,13 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 
 from ..comparison.estimate import Estimate
 from ..comparison.experiment import Experiment
+from ..plan import Plan
 from ..training.loop import Callback
 from ..training.loop import Progress as Told
 from ..training.verbose import line_of, roughly
 
 LINE_SECONDS = 10.0
+Describe = Callable[[Told], str]  # says in words which fit is running
 
 
 class Pace:
@@ -57,7 +59,7 @@ class Pace:
 
 
 @contextmanager
-def watching(experiment: Experiment, expected: Estimate) -> Iterator[Callback]:
+def watching(plan: Plan, expected: Estimate, describe: Describe) -> Iterator[Callback]:
     """Show progress on standard error while the block runs, and every summary where the plan asks for them."""
     console = Console(stderr=True)
     handler = Lines(console)
@@ -66,11 +68,10 @@ def watching(experiment: Experiment, expected: Estimate) -> Iterator[Callback]:
     logger.addHandler(handler)
     logger.setLevel(logging.INFO)
     pace = Pace(expected)
-    plan = experiment.plan
     summaries = bool(plan.pretrain.summary_every or plan.finetune.summary_every)
     try:
         if console.is_terminal:
-            with _bar(console, pace, experiment, summaries) as callback:
+            with _bar(console, pace, describe, summaries) as callback:
                 yield callback
         else:
             yield _plain(pace, summaries)
@@ -80,7 +81,7 @@ def watching(experiment: Experiment, expected: Estimate) -> Iterator[Callback]:
 
 
 @contextmanager
-def _bar(console: Console, pace: Pace, experiment: Experiment, summaries: bool) -> Iterator[Callback]:
+def _bar(console: Console, pace: Pace, describe: Describe, summaries: bool) -> Iterator[Callback]:
     columns = (
         TextColumn("[bold]{task.description}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn(),
         TextColumn("{task.fields[left]}"),
@@ -92,7 +93,7 @@ def _bar(console: Console, pace: Pace, experiment: Experiment, summaries: bool) 
             pace.take(told)
             left = pace.left()
             said = "" if left is None else f"about {roughly(left)} left"
-            bar.update(task, completed=pace.share(), description=describe(told, experiment), left=said)
+            bar.update(task, completed=pace.share(), description=describe(told), left=said)
 
             if told.record is not None and summaries:
                 console.print(line_of(told), highlight=False, markup=False, soft_wrap=True)

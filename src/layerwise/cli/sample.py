@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-Model = Annotated[Path, typer.Argument(help="Folder that Stack.save wrote.")]
+Model = Annotated[Path, typer.Argument(help="Folder that layerwise train or Stack.save wrote.")]
 Out = Annotated[Path, typer.Option(help="File to write: .npy array, .h5 data set `data`, .png grid of images.")]
 Number = Annotated[int, typer.Option("--n", help="Number of rows.")]
 Depth = Annotated[int | None, typer.Option(help="Representation in which the chains run; 0 is the input.")]

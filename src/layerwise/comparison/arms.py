@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ..data.features import as_features
+from ..data.features import Features, as_features
 from ..data.rowset import RowSet
 from ..errors import NetworkError, PlanError
 from ..finetuning import finetune_network, predict_outputs
@@ -156,6 +156,15 @@ def pretraining_rows(arm: Arm, rows: Rows, seen: Tensor | None = None) -> RowSet
     return RowSet(as_features(rows.inputs), codes)
 
 
+def unlabelled_rows(plan: FinetunePlan, rows: Rows, seen: Tensor) -> Features | None:
+    """Return the training rows whose labels an arm may not see, where its fine-tuning is to learn from them."""
+    if plan.pseudo_labels is None:
+        return None
+    others = torch.ones(len(rows.inputs), dtype=torch.bool)
+    others[seen] = False
+    return as_features(rows.inputs).select(others.nonzero().flatten())
+
+
 @dataclass(frozen=True)
 class Outcome:
     """What one arm reached at one budget and seed."""
@@ -174,22 +183,26 @@ class Outcome:
 class Budget:
     """The rows of one label budget and seed, and those that measure what they led to.
 
-    The monitor rows give the curve; like the test rows, they choose nothing.
+    The monitor rows give the curve; like the test rows, they choose nothing. The unlabelled rows are those that
+    pseudo-labels are found for, None without them.
     """
 
     inputs: Tensor
     codes: Tensor
     monitor: tuple[Tensor, Tensor]
     test: tuple[Tensor, Tensor]
+    unlabelled: Features | None = None
 
 
 def started(network: nn.Module, rows: Tensor, codes: Tensor) -> nn.Module:
     """Return a copy of a network, the bias of its output head set from the labels it will be trained on.
 
     The last dense module is the head only where its outputs are the network's: in a network made in Python it may be a
-    hidden layer, whose bias stays as it is.
+    hidden layer, whose bias stays as it is. Quantities set nothing.
     """
     copied = copy.deepcopy(network)
+    if codes.is_floating_point():
+        return copied
     try:
         check_ends_in_head(copied, rows[:2].to(next(copied.parameters())))
     except NetworkError:
@@ -212,12 +225,15 @@ def run_arm(
     """Fine-tune a copy of an arm's network on a whole budget, then test it once; show both states to a judge."""
     network = started(network, budget.inputs, budget.codes)
     before = None if judge is None else copy.deepcopy(network)
-    updates = plan.epochs * -(-len(budget.inputs) // plan.batch_size)
+    others = 0 if budget.unlabelled is None else budget.unlabelled.shape[0]
+    updates = plan.epochs * plan.updates_per_epoch(len(budget.inputs), others)
     if plan.validate_every is None:
         every = max(1, updates // CURVE_POINTS)
         plan = plan.model_copy(update={"validate_every": every, "summary_every": plan.summary_every or every})
     own = around.child(arm.name, "arm")
-    fitted = finetune_network(network, budget.inputs, budget.codes, plan, own, device, budget.monitor)
+    fitted = finetune_network(
+        network, budget.inputs, budget.codes, plan, own, device, budget.monitor, budget.unlabelled
+    )
     points = [record for record in fitted.records if "validation_error" in record]
     curve = Curve(*([record[key] for record in points] for key in ("update", "seconds", "validation_error")))
     wrong = (predict_outputs(network, budget.test[0]).argmax(1).cpu() != budget.test[1]).numpy()

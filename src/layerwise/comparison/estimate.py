@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
 import torch
 
 from ..data.batches import Batches
+from ..data.rowset import RowSet
+from ..finetuning import learning
 from ..nn.cutting import cut
-from ..objectives.classification import Classifier
 from ..objectives.objective import FeatureFacts
-from ..plan import TrainingPlan
+from ..plan import FinetunePlan, PretrainPlan, TrainingPlan
 from ..pretraining import reach
 from ..randomness import Randomness
 from ..stack import encode, prepare
 from ..training.analytic import step_for
 from ..training.device import arithmetic, exact_float32, pick_device
-from .arms import Arm, draw_network, pretraining_rows
+from ..training.loop import Dealt
+from .arms import Arm, draw_network, pretraining_rows, unlabelled_rows
 from .budgets import FOLDS, HOLD_OUT, ONE_HOLD_OUT_FROM
 from .experiment import Experiment
 
@@ -60,13 +62,13 @@ def estimate(experiment: Experiment, device: str = "auto") -> Estimate:
         stages = plan.pretrain.epochs * sum(-(-size // plan.pretrain.batch_size) for size in sizes)
     rates = sum(len(arm.learning_rates) for arm in experiment.arms) if plan.compare.tune else 0
     arms = len(experiment.arms)
-    size = plan.finetune.batch_size
     tuned = final = 0.0
     for labels in experiment.budgets:
         folds, share = (1, 1 - HOLD_OUT) if labels >= ONE_HOLD_OUT_FROM else (FOLDS, 1 - 1 / FOLDS)
         epochs = experiment.finetune_plan(experiment.arms[0], labels).epochs
-        tuned += folds * rates * epochs * -(-int(labels * share) // size)
-        final += seeds * arms * epochs * -(-labels // size)
+        others = len(rows.inputs) - labels
+        tuned += folds * rates * epochs * plan.finetune.updates_per_epoch(int(labels * share), others)
+        final += seeds * arms * epochs * plan.finetune.updates_per_epoch(labels, others)
     return Estimate(
         pretraining=seeds * stages * sum(pretrain_update),
         tuning=tuned * finetune_update,
@@ -82,39 +84,48 @@ def _measure(experiment: Experiment, arm: Arm | None, device: str) -> tuple[tupl
     place = pick_device(device)
     network = draw_network(experiment.arms[0], rows, randomness, experiment.factory).to(place)
     with exact_float32():
-        pretrain = () if arm is None else _measure_layers(experiment, arm, network, randomness)
+        pretrain: tuple[float, ...] = ()
+        if arm is not None:
+            given = pretraining_rows(arm, rows, torch.arange(0))
+            pretrain = layer_seconds(network, given, plan.pretrain, len(rows.classes), randomness)
         inputs = rows.inputs[: plan.finetune.batch_size].to(place)
         targets = torch.zeros(len(inputs), dtype=torch.int64, device=place)
-        finetune = _seconds(
-            Classifier(network, plan.finetune.loss), Batches(inputs, targets, len(inputs), randomness), plan.finetune
-        )
+        fully = at_full_weight(plan.finetune)
+        others = unlabelled_rows(fully, rows, torch.arange(len(inputs)))
+        finetune = update_seconds(*learning(network, inputs, targets, fully, randomness, others), fully)
     return pretrain, finetune
 
 
-def _measure_layers(
-    experiment: Experiment, arm: Arm, network: torch.nn.Module, randomness: Randomness
+def at_full_weight(plan: FinetunePlan) -> FinetunePlan:
+    """Return a plan whose pseudo-labels count from the first update on, as they do for most of a fit."""
+    if plan.pseudo_labels is None:
+        return plan
+    return plan.model_copy(update={"pseudo_labels": replace(plan.pseudo_labels, ramp=(0, 0))})
+
+
+def layer_seconds(
+    network: torch.nn.Module, rows: RowSet, plan: PretrainPlan, classes: int, randomness: Randomness
 ) -> tuple[float, ...]:
-    """Return the seconds of an update of each layer's pre-training."""
-    plan, rows = experiment.plan.pretrain, experiment.rows
+    """Return the seconds of an update of each layer's pre-training, measured on the first rows."""
     place = next(network.parameters()).device
-    features = next(pretraining_rows(arm, rows, torch.arange(0)).blocks(plan.batch_size)).inputs.to(place)
+    features = next(rows.blocks(plan.batch_size)).inputs.to(place)
     raw = features if plan.corrupt == "input" else None
     layers = cut(network, plan.layers, plan.activation)
     found = []
     for number, layer in enumerate(layers):
         objective: Any = plan.objective[number] if isinstance(plan.objective, tuple) else plan.objective
         inputs = prepare(layer, features)
-        facts = FeatureFacts.of(inputs, len(rows.classes))
+        facts = FeatureFacts.of(inputs, classes)
         learner = objective.build(layer, facts, torch.Generator().manual_seed(0)).to(place)
         if raw is not None:
             learner.below = partial(reach, layers[:number], layer)
         targets = torch.zeros(len(inputs), dtype=torch.int64, device=place)
-        found.append(_seconds(learner, Batches(inputs, targets, len(inputs), randomness, raw), plan))
+        found.append(update_seconds(learner, Batches(inputs, targets, len(inputs), randomness, raw), plan))
         features = encode(layer, features)
     return tuple(found)
 
 
-def _seconds(learner: torch.nn.Module, batches: Batches, plan: TrainingPlan) -> float:
+def update_seconds(learner: torch.nn.Module, batches: Dealt, plan: TrainingPlan) -> float:
     """Return the seconds of the fastest of some updates of size zero; what else the machine does only adds to it."""
     step = step_for(learner, plan, batches.inputs.shape[1:])
     step.set_learning_rate(0.0)

@@ -34,6 +34,7 @@ from .arms import (
     pretrain_arm,
     pretraining_rows,
     run_arm,
+    unlabelled_rows,
 )
 from .baselines import run_baseline
 from .budgets import auto_budgets, check_budgets, class_counts, nested_budgets, validation_folds
@@ -41,7 +42,7 @@ from .by_layer import measure_layers
 from .convergence import Curve
 from .pictures import keep_pictures
 from .rows import Rows
-from .tuning import Labelled, tune_arm
+from .tuning import Labelled, limited, tune_arm
 
 MODERN = "modern network"
 ALL_BASELINES = ("logistic regression", "gradient boosting", MODERN)
@@ -146,7 +147,8 @@ class Experiment:
                         "pretrain_inputs are rows without labels, but the objective learns from labels",
                         "leave pretrain_inputs out, or take another objective",
                     )
-            check_finetuning(network, rows.inputs[fewest], rows.codes[fewest], arm.finetune, None)
+            others = unlabelled_rows(arm.finetune, rows, drawn[self.budgets[-1]])
+            check_finetuning(network, rows.inputs[fewest], rows.codes[fewest], arm.finetune, None, others)
             if self.factory is not None and next(network.parameters()).dtype != torch.float32:
                 raise NetworkError("your network is not in float32", "make it in float32")
         if self.plan.compare.tune or self.simple:
@@ -185,7 +187,8 @@ class Experiment:
             for name, result in found.items():
                 measured.stages[seed, labels, name] = result.history
             test = self.rows.test_inputs, self.rows.test_codes
-            budget = Budget(self.rows.inputs[chosen], self.rows.codes[chosen], monitor, test)
+            others = unlabelled_rows(self.plan.finetune, self.rows, chosen)
+            budget = Budget(self.rows.inputs[chosen], self.rows.codes[chosen], monitor, test, others)
             self._budget(seed, ready, budget, own, measured)
 
     def _networks(self, around: Surroundings) -> dict[str, nn.Module]:
@@ -232,9 +235,8 @@ class Experiment:
 
     def finetune_plan(self, arm: Arm, labels: int) -> FinetunePlan:
         """Return how an arm is fine-tuned at a budget, before tuning: never for more updates than the plan allows."""
-        most, plan = self.plan.compare.max_updates, arm.finetune
-        epochs = plan.epochs if most is None else min(plan.epochs, max(1, most // -(-labels // plan.batch_size)))
-        return plan.model_copy(update={"epochs": epochs})
+        others = len(self.rows.inputs) - labels
+        return limited(arm.finetune, labels, others, self.plan.compare.max_updates)
 
     def _choose(self, arm: Arm, network: nn.Module, budget: Budget, around: Surroundings) -> dict[str, Any]:
         plan = self.finetune_plan(arm, len(budget.codes))
@@ -244,7 +246,9 @@ class Experiment:
             return {"settings": {"learning_rate": rate, "epochs": plan.epochs}, "rows": []}
 
         def tune() -> dict[str, Any]:
-            rows = Labelled(budget.inputs, budget.codes, validation_folds(budget.codes, around.randomness))
+            rows = Labelled(
+                budget.inputs, budget.codes, validation_folds(budget.codes, around.randomness), budget.unlabelled
+            )
             choice = tune_arm(arm, network, rows, plan, replace(around, saved=False), self.device)
             return {"settings": choice.settings, "rows": choice.rows}
 

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor, nn
 
+from ..data.features import Features
 from ..errors import DivergenceError
 from ..finetuning import finetune_network
 from ..plan import FinetunePlan
@@ -35,11 +36,12 @@ class Choice:
 
 @dataclass(frozen=True)
 class Labelled:
-    """A budget's rows and classes, and no other row; the folds are the same for every arm."""
+    """A budget's rows and classes (or quantities), and rows without one for pseudo-labels; all arms have its folds."""
 
     inputs: Tensor
     codes: Tensor
     folds: Sequence[Fold]
+    unlabelled: Features | None = None
 
 
 def tune_arm(
@@ -65,8 +67,8 @@ def tune_arm(
     Returns
     -------
     Choice
-        The learning rate and epoch of the smallest validation error, averaged over folds and over a window of epochs;
-        of equals the fewest epochs.
+        The learning rate and epoch of the smallest validation error (of quantities: loss), averaged over folds and over
+        a window of epochs; of equals the fewest epochs.
     """
     found = []
     for rate in arm.learning_rates:
@@ -97,9 +99,10 @@ def _try(
             name = f"tune/{arm.name}/lr-{plan.learning_rate:g}/fold-{number}"
             finetune_network(
                 started(network, inputs[training], codes[training]), inputs[training], codes[training], plan,
-                around.child(name, f"tune fold {number}"), device, (inputs[held_out], codes[held_out]),
+                around.child(name, f"tune fold {number}"), device, (inputs[held_out], codes[held_out]), rows.unlabelled,
             )  # fmt: skip
-            curves.append(_curve(around, f"{around.name}/{name}", plan.epochs))
+            word = "validation_loss" if codes.is_floating_point() else "validation_error"
+            curves.append(_curve(around, f"{around.name}/{name}", plan.epochs, word))
         weights = [len(held) for _, held in rows.folds]
         epochs, error = best_epoch(np.average(curves, axis=0, weights=weights))
     except DivergenceError as divergence:
@@ -115,6 +118,18 @@ def _try(
         "chosen": False,
         "seconds": time.perf_counter() - began,
     }
+
+
+def limited(plan: FinetunePlan, labels: int, others: int, most: int | None) -> FinetunePlan:
+    """Return a plan with no more epochs than make so many updates on so many rows; None: as many as it has.
+
+    Examples
+    --------
+    >>> limited(FinetunePlan(epochs=80, batch_size=50), 1000, 0, 400).epochs
+    20
+    """
+    epochs = plan.epochs if most is None else min(plan.epochs, max(1, most // plan.updates_per_epoch(labels, others)))
+    return plan.model_copy(update={"epochs": epochs})
 
 
 def best_epoch(errors: np.ndarray) -> tuple[int, float]:
@@ -136,7 +151,7 @@ def best_epoch(errors: np.ndarray) -> tuple[int, float]:
     return epoch + 1, smooth[epoch]
 
 
-def _curve(around: Surroundings, fit: str, epochs: int) -> list[float]:
+def _curve(around: Surroundings, fit: str, epochs: int, word: str) -> list[float]:
     history = around.folder.history if around.folder else around.history
-    errors = {round(line["epoch"]): line["validation_error"] for line in history.of(fit) if line["update"] > 0}
+    errors = {round(line["epoch"]): line[word] for line in history.of(fit) if line["update"] > 0}
     return [errors[epoch] for epoch in range(1, epochs + 1)]

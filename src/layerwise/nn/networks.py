@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Annotated, Literal
 
+import torch
 from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 from torch import nn
@@ -124,6 +125,9 @@ def build_network(
     learned = [module for module in modules if isinstance(module, LEARNED)]
     for number, module in enumerate(learned):
         initialize(module, chosen, randomness.generator("weights", number))
+        if isinstance(module, nn.Conv2d):
+            # an image's channels side by side: convolution and pooling then take about half the time on a CPU
+            module.weight.data = module.weight.data.contiguous(memory_format=torch.channels_last)
     initialize(head, "glorot" if initializer == "auto" else initializer, randomness.generator("weights", "head"))
     return nn.Sequential(*modules, head)
 

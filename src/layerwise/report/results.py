@@ -151,6 +151,8 @@ class DataFacts(Record):
     test_rows: int | None = None
     features: int | None = None
     image_shape: tuple[int, ...] | None = None
+    preparation: str | None = None
+    repeated_test_rows: int = 0
     classes: tuple[str | int | float, ...] = ()
 
 

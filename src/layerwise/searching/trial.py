@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from ..comparison.arms import Arm, arms_of, draw_network, pretrain_arm
+from ..comparison.arms import Arm, arms_of, draw_network, pretrain_arm, unlabelled_rows
 from ..comparison.budgets import nested_budgets, validation_folds
 from ..comparison.experiment import Experiment
 from ..comparison.rows import Rows
@@ -106,7 +106,8 @@ class Measurement:
         if arm.pretrain is not None:
             seen = self.chosen[self.folds[0][0]] if arm.needs_targets else None
             pretrain_arm(arm, network, self.rows, around, self.device, seen)
-        labelled = Labelled(self.rows.inputs[self.chosen], self.codes, self.folds)
+        others = unlabelled_rows(plan.finetune, self.rows, self.chosen)
+        labelled = Labelled(self.rows.inputs[self.chosen], self.codes, self.folds, others)
         finetune = experiment.finetune_plan(arm, self.labels)
         own = replace(around.child(f"labels-{self.labels}"), shared=None)
         choice = tune_arm(arm, network, labelled, finetune, own, self.device)

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from ..data.batches import Batches
+from ..data.mixed import MixedBatches
 from ..errors import DivergenceError, PlanError
 from ..nn.modes import buffers_kept
 from ..plan import TrainingPlan
@@ -69,6 +70,7 @@ class Progress:
 
 Callback = Callable[[Progress], None]
 Validate = Callable[[], dict[str, float]]
+Dealt = Batches | MixedBatches
 
 
 @dataclass(frozen=True)
@@ -125,14 +127,14 @@ class Fitted:
     best_update: int | None = None
 
 
-def fit(learner: nn.Module, batches: Batches, plan: TrainingPlan, learning_rate: float, fitting: Fitting) -> Fitted:
+def fit(learner: nn.Module, batches: Dealt, plan: TrainingPlan, learning_rate: float, fitting: Fitting) -> Fitted:
     """Train a learner, in place.
 
     Parameters
     ----------
     learner : nn.Module
         A `layerwise.objectives.objective.Learner`.
-    batches : Batches
+    batches : Batches or MixedBatches
         The training rows.
     plan : TrainingPlan
         Epochs, optimiser, schedule, stopping, and what is done every so many updates.
@@ -156,7 +158,7 @@ class _Run:
     """The state of one call of `fit`."""
 
     def __init__(
-        self, learner: nn.Module, batches: Batches, plan: TrainingPlan, learning_rate: float, fitting: Fitting
+        self, learner: nn.Module, batches: Dealt, plan: TrainingPlan, learning_rate: float, fitting: Fitting
     ) -> None:
         self.learner, self.batches, self.plan, self.fitting = learner, batches, plan, fitting
         if plan.needs_validation and fitting.validate is None:
