@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
@@ -28,6 +29,7 @@ def test_numbers_of_any_type(given: Any) -> None:
 
 def test_gaps_are_rows_without_a_label() -> None:
     assert read([None, 3, 4.5])[1] == read(np.array([np.nan, 3, 4.5]))[1] == [False, True, True]
+    assert read(pd.Series([None, 3, 4], dtype="Int64"))[1] == [False, True, True]
     assert read([[np.nan, np.nan], [0.0, 1.0]])[1] == [False, True]
 
 

@@ -47,6 +47,8 @@ def load_quantities(source: Source, n_rows: int) -> tuple[torch.Tensor, torch.Te
         raise DataError(f"{name} has {shape[0]} targets, the inputs have {n_rows} rows", "give one target per row")
     raw = source.read(0, n_rows)
     try:
+        if raw.dtype.kind == "O":
+            raw = np.array([np.nan if type(item).__name__ == "NAType" else item for item in raw.ravel().tolist()])
         values = np.array(raw, dtype=np.float64).reshape(n_rows, -1)  # None becomes NaN
     except (ValueError, TypeError) as error:
         raise DataError(
