@@ -153,6 +153,7 @@ def standardised(values: Tensor) -> tuple[Tensor, float, float]:
 
     Examples
     --------
+    >>> import torch
     >>> standardised(torch.tensor([[1.0], [3.0]]))
     (tensor([[-1.],
             [ 1.]]), 2.0, 1.0)
