@@ -57,6 +57,17 @@ def test_it_is_what_pretrain_and_finetune_make() -> None:
     assert [layer.module for layer in classifier.stack_.layers] == [classifier.module_[0], classifier.module_[3]]
 
 
+def test_unlabelled_rows_are_fine_tuned_on_by_pseudo_labels() -> None:
+    settings = lw.PseudoLabels(batch_size=34, ramp=(0, 5))
+    found = small(epochs=3, pseudo_labels=settings).fit(X, FEW)
+    assert found.history_["finetune"][-1]["update"] == 3 * 10  # 340 rows without a label, 34 in an update
+    assert found.n_iter_ == 3
+    assert same(found, clone(found).fit(X, FEW))
+    assert not same(found, small(epochs=3, pseudo_labels=lw.PseudoLabels(batch_size=34, ramp=(29, 40))).fit(X, FEW))
+    with pytest.raises(DataError, match="every row has a label"):
+        small(objective=None, pseudo_labels=settings).fit(X, Y)
+
+
 def test_unlabelled_rows_are_pre_trained_on_whichever_way_they_come() -> None:
     marked = small().fit(X, FEW)
     nothing = FEW.astype(object)

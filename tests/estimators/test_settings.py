@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from layerwise import DenoisingAutoencoder, LayerwiseClassifier, LayerwiseEncoder, LayerwiseRegressor
+from layerwise import DenoisingAutoencoder, LayerwiseClassifier, LayerwiseEncoder, LayerwiseRegressor, PseudoLabels
 from layerwise.errors import PlanError
 from layerwise.estimators.settings import DEFAULTS, REGRESSION_RATE, Settings, settings_of
 from layerwise.plan import FinetunePlan, NetworkPlan, PretrainPlan
@@ -18,7 +18,8 @@ OWN = {"class_weight": None, "unlabeled": -1, "warm_start": False, "device": "au
 CONTRACT = [
     "hidden_layer_sizes", "objective", "activation", "batch_norm", "dropout", "pretrain_epochs", "epochs",
     "pretrain_learning_rate", "learning_rate", "l2", "batch_size", "early_stopping", "validation_fraction",
-    "n_iter_no_change", "class_weight", "unlabeled", "warm_start", "precision", "device", "random_state", "verbose",
+    "n_iter_no_change", "class_weight", "pseudo_labels", "unlabeled", "warm_start", "precision", "device",
+    "random_state", "verbose",
 ]  # fmt: skip
 
 
@@ -32,7 +33,7 @@ def test_the_doors_agree_with_the_settings(kind: type) -> None:
         assert parameter.default == {**defaults, **OWN}[name], name
         assert (parameter.kind is inspect.Parameter.KEYWORD_ONLY) == (name != "hidden_layer_sizes")
     assert list(found) == [name for name in CONTRACT if name in found]
-    assert set(CONTRACT) - set(found) <= {"class_weight", "unlabeled"} or kind is LayerwiseEncoder
+    assert set(CONTRACT) - set(found) <= {"class_weight", "pseudo_labels", "unlabeled"} or kind is LayerwiseEncoder
 
 
 def test_the_classifier_has_all_of_the_contract() -> None:
@@ -61,9 +62,12 @@ def test_early_stopping_by_itself_where_enough_rows_can_be_held_out() -> None:
 
 
 def test_no_change_is_counted_in_epochs() -> None:
-    given = Settings(n_iter_no_change=3, batch_size=10).finetuning(100, True)
+    given = Settings(n_iter_no_change=3, batch_size=10).finetuning(100, 900, True)
     assert (given["early_stopping"].patience, given["early_stopping"].wait) == (30, 30)
-    assert Settings().finetuning(100, False)["early_stopping"] is None
+    assert Settings().finetuning(100, 900, False)["early_stopping"] is None
+    # with pseudo-labels an epoch is one of the unlabelled rows
+    given = Settings(n_iter_no_change=3, pseudo_labels=PseudoLabels(batch_size=90)).finetuning(100, 900, True)
+    assert given["early_stopping"].wait == 30 and given["pseudo_labels"] == PseudoLabels(batch_size=90)
 
 
 @pytest.mark.parametrize("sizes", [30, [30], np.array([30]), (np.int64(30),)])

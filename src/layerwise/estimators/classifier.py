@@ -64,6 +64,9 @@ class LayerwiseClassifier(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Cla
         Epochs without a better validation error after which fine-tuning stops.
     class_weight : "balanced", dict or None
         What the rows of each class count in fine-tuning, by label.
+    pseudo_labels : PseudoLabels or None
+        Fine-tune on the rows without a label too, by the network's own likeliest class of each. An epoch is then one
+        pass over those, not over the labelled rows.
     unlabeled : object
         Mark of a row without a label, besides NaN and None; None: there is no further mark.
     warm_start : bool
@@ -136,6 +139,7 @@ class LayerwiseClassifier(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Cla
         validation_fraction: float = DEFAULTS.validation_fraction,
         n_iter_no_change: int = DEFAULTS.n_iter_no_change,
         class_weight: Any = None,
+        pseudo_labels: Any = DEFAULTS.pseudo_labels,
         unlabeled: Any = -1,
         warm_start: bool = False,
         precision: str | None = DEFAULTS.precision,
@@ -158,6 +162,7 @@ class LayerwiseClassifier(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Cla
         self.validation_fraction = validation_fraction
         self.n_iter_no_change = n_iter_no_change
         self.class_weight = class_weight
+        self.pseudo_labels = pseudo_labels
         self.unlabeled = unlabeled
         self.warm_start = warm_start
         self.precision = precision

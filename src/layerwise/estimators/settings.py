@@ -7,8 +7,8 @@ from typing import Annotated, Any, Literal
 import numpy as np
 from pydantic import Field, field_validator
 
-from ..data.batches import updates_per_epoch
 from ..nn.networks import ActivationName
+from ..objectives.pseudo_labels import PseudoLabels
 from ..plan import FinetunePlan, NetworkPlan, ObjectiveSetting, PretrainPlan
 from ..recipe import check
 from ..settings import Count, EarlyStopping, NotNegative, Positive, Precision, Rate, Table
@@ -41,6 +41,7 @@ class Settings(Table):
     early_stopping: Literal["auto"] | bool = "auto"
     validation_fraction: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.1
     n_iter_no_change: Count = 10
+    pseudo_labels: PseudoLabels | None = FINETUNE.pseudo_labels
     precision: Precision | None = FINETUNE.precision
 
     @field_validator("hidden_layer_sizes", mode="before")
@@ -77,10 +78,11 @@ class Settings(Table):
             "precision": self.precision,
         }
 
-    def finetuning(self, labelled: int, validated: bool) -> dict[str, Any]:
+    def finetuning(self, labelled: int, unlabelled: int, validated: bool) -> dict[str, Any]:
         """Return the arguments of `layerwise.finetune`."""
         batch_size = self.batch(labelled, FINETUNE.batch_size)
-        wait = self.n_iter_no_change * updates_per_epoch(labelled, batch_size)
+        plan = FinetunePlan(batch_size=batch_size, pseudo_labels=self.pseudo_labels)
+        wait = self.n_iter_no_change * max(1, plan.updates_per_epoch(labelled, unlabelled))
         rule = EarlyStopping(patience=wait, improvement=1.0, growth=1.0, wait=wait)
         return {
             "epochs": self.epochs,
@@ -88,6 +90,7 @@ class Settings(Table):
             "learning_rate": self.learning_rate,
             "l2": self.l2,
             "early_stopping": rule if validated else None,
+            "pseudo_labels": self.pseudo_labels,
             "precision": self.precision,
         }
 

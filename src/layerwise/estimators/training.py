@@ -90,7 +90,8 @@ def train(
     validation = None
     if len(held):
         validation = (rows[held], targets[held], None if weights is None else weights[held])
-    arguments = {**settings.finetuning(labelled - len(held), validation is not None), **more}
+    known = labelled - len(held)
+    arguments = {**settings.finetuning(known, len(targets) - known, validation is not None), **more}
     with units(started.network[-1]):  # type: ignore[arg-type]
         result = finetune(
             started.network, rows, training, sample_weight=weights, validation=validation,
