@@ -204,7 +204,7 @@ def test_a_quantity(file: Path, tmp_path: Path) -> None:
 
 def test_pseudo_labels_are_of_the_rows_without_a_label(file: Path, trained: tuple[Model, Path], tmp_path: Path) -> None:
     """Of the 40 others, 10 an update: 4 updates an epoch; the shared model made none."""
-    pseudo = "finetune.pseudo_labels={weight=1.0, ramp=[0.0, 0.5], batch_size=10}"
+    pseudo = "finetune.pseudo_labels={weight=1.0, ramp=[0, 8], batch_size=10}"
     model = train(file, tmp_path / "model", "data.targets=label", "compare.tune=false", pseudo)
     tuned, without = model.facts.finetuning, trained[0].facts.finetuning
     assert tuned is not None and (tuned.pseudo_labelled, tuned.updates) == (40, 16)
