@@ -15,8 +15,8 @@ import layerwise
 SOURCE = Path(layerwise.__file__).parent
 # Top to bottom, as in the design: a module imports only from its own folder or from rooms above it.
 ROOMS = [
-    "errors", "randomness", "write", "intervals", "data", "nn", "objectives", "settings", "plan", "recipe", "runs",
-    "report",
+    "errors", "randomness", "write", "intervals", "data", "preparation", "nn", "objectives", "settings", "plan",
+    "recipe", "runs", "report",
     "training", "stack", "checks", "origins", "pretraining", "finetuning", "sampling", "density", "analysis",
     "comparison", "searching", "cli", "__init__",
 ]  # fmt: skip

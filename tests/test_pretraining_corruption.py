@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 import layerwise as lw
-from layerwise import DenoisingAutoencoder, GaussianNoise, Masking, SaltAndPepper
+from layerwise import DenoisingAutoencoder, GaussianNoise, Masking, SaltAndPepper, SwapNoise
 from layerwise.objectives.autoencoder import AutoencoderLearner
 from layerwise.objectives.objective import Factors
 from layerwise.randomness import Randomness
@@ -89,7 +89,7 @@ def test_the_encoder_is_fed_what_becomes_of_the_noisy_row_and_the_target_is_the_
                 update += 1
 
 
-@pytest.mark.parametrize("noise", [Masking(0.3), GaussianNoise(0.2), SaltAndPepper(0.2)])
+@pytest.mark.parametrize("noise", [Masking(0.3), GaussianNoise(0.2), SaltAndPepper(0.2), SwapNoise(0.2)])
 def test_the_lowest_layer_is_trained_alike_and_the_next_is_not(noise: Any) -> None:
     networks = build(), build()
     for network, corrupt in zip(networks, ("layer", "input"), strict=True):

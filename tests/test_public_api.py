@@ -16,7 +16,8 @@ NAMES = {
     "KLSparsity", "L1Sparsity", "LISTA", "PredictiveSparseDecomposition", "RBM", "RankingLayer", "RankingLoss",
     "SparseAutoencoder", "SupervisedLayer", "EarlyStopping", "Exponential", "FinetuneResult",
     "GaussianNoise", "Inverse", "InverseTime", "LayerwiseError", "Linear", "Masking", "OnValidation",
-    "PretrainResult", "SaltAndPepper", "Stack", "Staged", "Step", "__version__", "check_gradients",
+    "Preparation", "PretrainResult", "SaltAndPepper", "Stack", "Staged", "Step", "SwapNoise", "__version__",
+    "check_gradients",
     "compare", "draw_graph", "finetune", "load_mnist", "open_source", "pretrain", "Samples", "interpolate", "sample",
     "project", "score", "Search", "search",
 }  # fmt: skip
@@ -61,6 +62,7 @@ CONTRACT: dict[str, tuple[list[str], list[str]]] = {
     "Masking": (["rate"], []),
     "GaussianNoise": (["std"], []),
     "SaltAndPepper": (["rate"], []),
+    "SwapNoise": (["rate"], []),
     "Autoencoder": ([], ["loss", "decoder", "tied", "tied_gradient", "penalties"]),
     "DenoisingAutoencoder": (["corruption"], ["loss", "decoder", "tied", "tied_gradient", "penalties", "emphasis",
                                                 "walkback"]),
@@ -89,6 +91,7 @@ DEFAULTS: dict[str, dict[str, Any]] = {
     "Masking": {"rate": 0.25},
     "GaussianNoise": {"std": 0.1},
     "SaltAndPepper": {"rate": 0.1},
+    "SwapNoise": {"rate": 0.15},
     "Autoencoder": {"loss": "auto", "decoder": "auto", "tied": True, "tied_gradient": "full"},
     "DenoisingAutoencoder": {"corruption": lw.Masking(0.25), "loss": "auto", "decoder": "auto", "tied": True},
 }  # fmt: skip

@@ -42,7 +42,7 @@ def faults(values: dict[str, Any], table: Any = Plan) -> str:
         ({"pretrain": {"objective": {"kind": "denoising", "corruption": {"kind": "gaussian", "sdt": 0.1}}}},
          "pretrain.objective.corruption.sdt is unknown (did you mean 'std'?)"),
         ({"pretrain": {"objective": {"kind": "denoising", "corruption": {"kind": "maskin"}}}},
-         "pretrain.objective.corruption found kind 'maskin', should be one of masking, gaussian, salt-and-pepper "
+         "pretrain.objective.corruption found kind 'maskin', should be one of masking, gaussian, salt-and-pepper, swap "
          "(did you mean 'masking'?)"),
         ({"pretrain": {"objective": {"kind": "denoising", "corruption": {"kind": "masking", "rate": 2}}}},
          "pretrain.objective.corruption.rate found 2, should be less than or equal to 1"),

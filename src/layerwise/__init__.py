@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from .density.score import score
     from .errors import LayerwiseError
     from .finetuning import FinetuneResult, finetune
-    from .nn.corruption import GaussianNoise, Masking, SaltAndPepper
+    from .nn.corruption import GaussianNoise, Masking, SaltAndPepper, SwapNoise
     from .nn.lista import LISTA
     from .nn.networks import Convolution
     from .objectives import (
@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     )
     from .objectives.penalties import Contraction, KLSparsity, L1Sparsity
     from .objectives.ranking import RankingLoss
+    from .preparation.preparation import Preparation
     from .pretraining import PretrainResult, pretrain
     from .sampling.interpolation import interpolate
     from .sampling.sample import Samples, sample
@@ -71,6 +72,7 @@ __all__ = [
     "Masking",
     "OnValidation",
     "PredictiveSparseDecomposition",
+    "Preparation",
     "PretrainResult",
     "RankingLayer",
     "RankingLoss",
@@ -82,6 +84,7 @@ __all__ = [
     "Staged",
     "Step",
     "SupervisedLayer",
+    "SwapNoise",
     "__version__",
     "check_gradients",
     "compare",
@@ -111,6 +114,7 @@ _HOMES = {
         "GaussianNoise",
         "Masking",
         "SaltAndPepper",
+        "SwapNoise",
     ),
     "nn.lista": ("LISTA",),
     "nn.networks": ("Convolution",),
@@ -132,6 +136,7 @@ _HOMES = {
     "objectives.ranking": ("RankingLoss",),
     "searching.search": ("Search", "search"),
     "settings": ("EarlyStopping", "Exponential", "Inverse", "InverseTime", "Linear", "OnValidation", "Staged", "Step"),
+    "preparation.preparation": ("Preparation",),
     "pretraining": ("PretrainResult", "pretrain"),
     "sampling.interpolation": ("interpolate",),
     "sampling.sample": ("Samples", "sample"),

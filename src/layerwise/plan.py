@@ -27,6 +27,8 @@ from .nn.networks import ActivationName, Convolution
 from .objectives import BY_NAME, AnyObjective
 from .objectives.denoising import DenoisingAutoencoder
 from .objectives.ranking import OutputLoss
+from .preparation.columns import KindName
+from .preparation.estimator import EncodeName, ImputeName, ScaleName
 from .settings import (
     Count,
     EarlyStopping,
@@ -159,18 +161,24 @@ class DataPlan(Table):
     """The table ``[data]``: where the rows are.
 
     ``inputs``, ``targets``, ``test`` and ``test_targets`` are files that `layerwise.open_source` takes
-    (``file.h5::name`` names a data set). ``inputs`` may be "mnist", ``targets`` the name of a data set in the file of
-    inputs, and ``test`` a fraction of the labelled rows. ``pretrain_inputs`` is a file of other rows to pre-train on;
-    without it they are those of ``inputs``. ``scale`` divides every input; "auto" divides 8-bit pixels by
-    255 and leaves everything else as it is.
+    (``file.h5::name`` names a data set), or tables with columns of any kind. ``inputs`` may be "mnist" or several
+    files, ``targets`` the name of a column or data set in the file of inputs, and ``test`` a fraction of the labelled
+    rows. ``pretrain_inputs`` is a file of other rows to pre-train on; without it they are those of ``inputs``.
+
+    ``impute``, ``encode``, ``scale`` and ``kinds`` are of `layerwise.Preparation.fit`, which the training rows are
+    handed. Their "auto" prepares tables, divides 8-bit pixels by 255 and leaves all other arrays as they are. A number
+    as ``scale`` divides.
     """
 
-    inputs: str = "mnist"
+    inputs: str | Annotated[tuple[str, ...], Field(min_length=1)] = "mnist"
     targets: str | None = None
     test: Annotated[float, Field(gt=0.0, lt=1.0)] | str = 0.2
     test_targets: str | None = None
     pretrain_inputs: str | None = None
-    scale: Literal["auto"] | Positive = "auto"
+    impute: ImputeName = "auto"
+    encode: EncodeName = "auto"
+    scale: ScaleName | Positive = "auto"
+    kinds: Mapping[str, KindName] = Field(default_factory=dict)
 
 
 class NetworkPlan(Table):

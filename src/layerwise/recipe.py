@@ -19,7 +19,7 @@ import tomli_w
 from pydantic import ValidationError
 
 from .errors import PlanError, nearest
-from .nn.corruption import GaussianNoise, Masking, SaltAndPepper
+from .nn.corruption import GaussianNoise, Masking, SaltAndPepper, SwapNoise
 from .objectives import BY_NAME
 from .objectives.ranking import RankingLoss
 from .plan import Plan, SearchPlan, gathered
@@ -30,6 +30,7 @@ KINDS: dict[str, type] = {
     "masking": Masking,
     "gaussian": GaussianNoise,
     "salt-and-pepper": SaltAndPepper,
+    "swap": SwapNoise,
     "ranking-loss": RankingLoss,
     "step": Step,
     "exponential": Exponential,

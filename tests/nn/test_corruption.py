@@ -12,9 +12,9 @@ from scipy import stats
 
 from layerwise.data.sparse import sparse_tensor
 from layerwise.errors import DataError
-from layerwise.nn.corruption import Corruption, GaussianNoise, Masking, SaltAndPepper
+from layerwise.nn.corruption import Corruption, GaussianNoise, Masking, SaltAndPepper, SwapNoise
 
-KINDS = [Masking(0.3), GaussianNoise(0.5), SaltAndPepper(0.3)]
+KINDS = [Masking(0.3), GaussianNoise(0.5), SaltAndPepper(0.3), SwapNoise(0.3)]
 every_kind = pytest.mark.parametrize("noise", KINDS, ids=lambda noise: noise.kind)
 CERTAIN = 4.9  # standard deviations: a two-sided false alarm of one in a million
 
@@ -82,6 +82,33 @@ def test_salt_and_pepper_are_equal(rate):
     assert torch.equal(noisy[kept], clean[kept])
 
 
+@pytest.mark.parametrize("rate", [0.1, 0.5, 0.9])
+def test_swap_noise_takes_another_rows_value_of_the_same_column(rate):
+    """Values are numbered, so that each names its row and column; the rate within 4.9 standard errors."""
+    clean = torch.arange(100 * 1000, dtype=torch.float64).view(100, 1000)
+    noisy, chosen = SwapNoise(rate).corrupt(clean, seeded())
+    assert torch.equal(noisy % 1000, clean % 1000), "the same column"
+    assert torch.equal(noisy != clean, chosen), "chosen elements are another row's, others their own"
+    assert_rate(chosen, rate)
+    assert torch.equal(SwapNoise(rate)(clean.view(100, 10, 10, 10), seeded()), noisy.view(100, 10, 10, 10))
+
+
+def test_swap_noise_takes_any_other_row_as_often_and_each_element_by_itself():
+    """Chi-squared of the rows' distances over 6 others, and of pairs of neighbours: false alarm 1e-5 each."""
+    clean = torch.arange(7 * 20_000, dtype=torch.float64).view(7, 20_000)
+    noisy = SwapNoise(1.0)(clean, seeded())
+    further = ((noisy - clean) / 20_000).long() % 7
+    counts = torch.bincount(further.flatten(), minlength=7)
+    assert counts[0] == 0
+    assert stats.chisquare(counts[1:]).pvalue > 1e-5
+    pairs = torch.bincount((further[:, :-1] * 7 + further[:, 1:]).flatten()[::2], minlength=49).view(7, 7)[1:, 1:]
+    assert stats.chisquare(pairs.flatten()).pvalue > 1e-5
+
+
+def test_swap_noise_of_one_row_is_that_row():
+    assert torch.equal(SwapNoise(1.0)(rows(1), seeded()), rows(1))
+
+
 @pytest.mark.parametrize("std", [0.1, 2.0])
 def test_gaussian_distribution(std):
     """Kolmogorov-Smirnov against N(0, std): false alarm 1e-4 a case."""
@@ -94,7 +121,8 @@ def test_gaussian_distribution(std):
 def test_elements_are_independent(noise):
     """Changes of neighbours in a row, and of rows in a column: |correlation| below 4.9 / sqrt(n); false alarm 2e-6."""
     clean = torch.full((300, 300), 0.5)
-    change = (noise(clean, seeded()) - clean).double()
+    # of swap noise which elements it chose: what it puts there is what other rows have
+    change = (noise.corrupt(clean, seeded())[1] if noise.kind == "swap" else noise(clean, seeded()) - clean).double()
     for one, other in [(change[:, :-1], change[:, 1:]), (change[:-1], change[1:])]:
         found = torch.corrcoef(torch.stack([one.flatten(), other.flatten()]))[0, 1]
         assert abs(float(found)) < CERTAIN / math.sqrt(one.numel())
@@ -102,7 +130,7 @@ def test_elements_are_independent(noise):
 
 def test_none_and_all():
     clean = rows()
-    for nothing in (Masking(0.0), SaltAndPepper(0.0), GaussianNoise(0.0)):
+    for nothing in (Masking(0.0), SaltAndPepper(0.0), GaussianNoise(0.0), SwapNoise(0.0)):
         assert torch.equal(nothing(clean, seeded()), clean)
     assert not Masking(1.0)(clean, seeded()).any()
     assert set(SaltAndPepper(1.0)(clean, seeded()).unique().tolist()) == {0.0, 1.0}
@@ -113,7 +141,7 @@ def test_the_mask_does_not_depend_on_precision():
     assert torch.equal(single.double(), Masking(0.5)(torch.ones(10, 10, dtype=torch.float64), seeded()))
 
 
-@pytest.mark.parametrize("kind", [Masking, SaltAndPepper])
+@pytest.mark.parametrize("kind", [Masking, SaltAndPepper, SwapNoise])
 @pytest.mark.parametrize("rate", [-0.1, 1.1, math.nan])
 def test_rates_outside_0_to_1_are_refused(kind, rate):
     with pytest.raises(ValidationError, match="rate"):
@@ -156,7 +184,7 @@ def test_masking_of_sparse_rows_at_the_ends(rate):
     assert torch.equal(noisy.to_dense(), rows.to_dense() * (1 - rate))
 
 
-@pytest.mark.parametrize("noise", [GaussianNoise(0.1), SaltAndPepper(0.1)])
+@pytest.mark.parametrize("noise", [GaussianNoise(0.1), SaltAndPepper(0.1), SwapNoise(0.1)])
 def test_noise_that_would_make_sparse_rows_dense_is_refused(noise):
     rows = sparse_tensor(scipy.sparse.csr_array([[0.0, 2.0]]))
     with pytest.raises(DataError, match=r"would make sparse rows dense\nhint: take Masking"):

@@ -9,13 +9,13 @@ from test_autoencoder import COMBINATIONS, learner_of, reference, setting, sigmo
 from torch import nn
 
 from layerwise.data.batches import Batch
-from layerwise.nn.corruption import GaussianNoise, Masking, SaltAndPepper
+from layerwise.nn.corruption import GaussianNoise, Masking, SaltAndPepper, SwapNoise
 from layerwise.nn.layers import Layer
 from layerwise.objectives.denoising import DenoisingAutoencoder
 from layerwise.objectives.objective import FeatureFacts
 from small_network import binary
 
-NOISES = [Masking(0.4), GaussianNoise(0.3), SaltAndPepper(0.4)]
+NOISES = [Masking(0.4), GaussianNoise(0.3), SaltAndPepper(0.4), SwapNoise(0.4)]
 
 
 @pytest.mark.parametrize("noise", NOISES, ids=lambda noise: noise.kind)

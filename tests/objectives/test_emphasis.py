@@ -108,7 +108,7 @@ def test_the_clean_loss_has_no_emphasis():
 
 def test_noise_that_chooses_no_elements_refuses():
     recipe = {"kind": "denoising", "corruption": {"kind": "gaussian", "std": 0.1}, "emphasis": [1.0, 0.5]}
-    with pytest.raises(PlanError, match="emphasis needs noise that chooses elements: masking or salt-and-pepper"):
+    with pytest.raises(PlanError, match="emphasis needs noise that chooses elements: masking, salt-and-pepper or swap"):
         check(PretrainPlan, {"objective": recipe}, "pretrain")
     with pytest.raises(ValueError, match="emphasis needs noise that chooses elements"):
         DenoisingAutoencoder(GaussianNoise(0.1), emphasis=(1.0, 1.0))

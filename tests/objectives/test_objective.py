@@ -11,7 +11,7 @@ from torch import nn
 
 from layerwise.data.batches import Batch, Batches
 from layerwise.errors import LayerwiseError
-from layerwise.nn.corruption import GaussianNoise, Masking, SaltAndPepper
+from layerwise.nn.corruption import GaussianNoise, Masking, SaltAndPepper, SwapNoise
 from layerwise.nn.layers import Layer
 from layerwise.objectives import BY_NAME
 from layerwise.objectives.autoencoder import Autoencoder
@@ -45,6 +45,7 @@ OBJECTIVES = [
     *AUTOENCODERS,
     DenoisingAutoencoder(Masking(0.5), emphasis=(1.0, 0.5), penalties=(Contraction(0.01), L1Sparsity(0.001))),
     DenoisingAutoencoder(SaltAndPepper(0.3), walkback=2),
+    DenoisingAutoencoder(SwapNoise(0.15)),
     ContractiveAutoencoder(0.05),
     ContractiveAutoencoder(0.05, method="stochastic", tied=False),
     SparseAutoencoder(KLSparsity(0.1, target=0.2)),

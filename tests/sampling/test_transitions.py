@@ -12,7 +12,8 @@ import torch
 from tiny_models import binary, number, parameters, products, rbm_joint, sigmoid, stack_of, stationary, surprise
 from torch import nn
 
-from layerwise.nn.corruption import Corruption, GaussianNoise, Masking, SaltAndPepper
+from layerwise.errors import NetworkError
+from layerwise.nn.corruption import Corruption, GaussianNoise, Masking, SaltAndPepper, SwapNoise
 from layerwise.nn.decoder import Decoder
 from layerwise.nn.layers import Layer
 from layerwise.objectives import RBM, ContractiveAutoencoder, DenoisingAutoencoder
@@ -156,3 +157,9 @@ def test_a_layer_keeps_its_mode_and_gets_no_gradient() -> None:
     stack.layers[0].train()
     moved = transition_of(stack, 0)(torch.zeros(2, 3, dtype=torch.float64), torch.Generator())
     assert stack.layers[0].training and not moved.mean.requires_grad
+
+
+def test_a_layer_trained_with_swap_noise_drives_no_chain() -> None:
+    stack = stack_of([3, 4], [DenoisingAutoencoder(SwapNoise(0.2))])
+    with pytest.raises(NetworkError, match=r"trained with swap noise, which takes the values of other rows.*\nhint: "):
+        transition_of(stack, 0)

@@ -13,7 +13,7 @@ import layerwise
 from layerwise.data.batches import Batches
 from layerwise.errors import PlanError
 from layerwise.nn.chain import chain_of
-from layerwise.nn.corruption import GaussianNoise, Masking, SaltAndPepper
+from layerwise.nn.corruption import GaussianNoise, Masking, SaltAndPepper, SwapNoise
 from layerwise.nn.layers import Layer
 from layerwise.nn.networks import build_network
 from layerwise.nn.products import add_product, down, lowered, up
@@ -94,6 +94,7 @@ OTHER_AUTOENCODERS = {
     "clean": pretraining(Autoencoder()),
     "gaussian": pretraining(DenoisingAutoencoder(GaussianNoise(0.3)), TANH, real=True),
     "salt-and-pepper": pretraining(DenoisingAutoencoder(SaltAndPepper(0.3)), RELU),
+    "swap": pretraining(DenoisingAutoencoder(SwapNoise(0.3)), TANH, real=True),
     "emphasis": pretraining(DenoisingAutoencoder(Masking(0.3), emphasis=(1.5, 0.5)), SIGMOID),
     "emphasis-squared": pretraining(DenoisingAutoencoder(Masking(0.3), emphasis=(1.0, 0.0), loss="squared")),
     "no-bias": pretraining(DenoisingAutoencoder(), SIGMOID, bias=False),

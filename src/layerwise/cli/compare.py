@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -11,13 +12,26 @@ import typer
 
 from ..errors import PlanError
 
-Data = Annotated[str | None, typer.Argument(help="HDF5 file, file.h5::dataset, or a text file listing HDF5 files.")]
-Target = Annotated[str | None, typer.Option(help="Data set of the labels, or a file of its own.")]
+Data = Annotated[
+    str | None,
+    typer.Argument(
+        help="CSV, TSV, Parquet, HDF5, .npy, .npz or IDX file; file.h5::dataset; a text file listing HDF5 files; "
+        "a pattern in quotes: 'part-*.csv'."
+    ),
+]
+Target = Annotated[str | None, typer.Option(help="Column or data set of the labels, or a file of its own.")]
 Test = Annotated[str | None, typer.Option(help="File of test rows, or the fraction of labelled rows to test on.")]
 PretrainData = Annotated[str | None, typer.Option(help="File of other rows to pre-train on, with the same columns.")]
 Recipe = Annotated[str | None, typer.Option(help="Shipped recipe or TOML file; mnist when no DATA is given.")]
 Set = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override a setting of the recipe.")]
 Budgets = Annotated[str | None, typer.Option(help="Label budgets, for example 100,1000.")]
+Impute = Annotated[
+    str | None, typer.Option(help="Where a number is missing: median, mean, most_frequent, zero or none.")
+]
+Encode = Annotated[str | None, typer.Option(help="What text becomes: onehot or ordinal.")]
+Scale = Annotated[
+    str | None, typer.Option(help="Numbers to: standard, range, quantile or none; a number divides them.")
+]
 Seeds = Annotated[int | None, typer.Option(help="Repetitions; below 3 there is no verdict.")]
 RandomState = Annotated[int | None, typer.Option(help="Seed of everything random.")]
 Out = Annotated[Path | None, typer.Option(help="Run folder; runs/NAME when not given.")]
@@ -30,6 +44,9 @@ def compare(
     target: Target = None,
     test: Test = None,
     pretrain_data: PretrainData = None,
+    impute: Impute = None,
+    encode: Encode = None,
+    scale: Scale = None,
     recipe: Recipe = None,
     settings: Set = None,
     budgets: Budgets = None,
@@ -55,6 +72,7 @@ def compare(
 
     values = {
         "data.inputs": data, "data.targets": target, "data.test": test, "data.pretrain_inputs": pretrain_data,
+        "data.impute": impute, "data.encode": encode, "data.scale": number_or_text(scale),
         "compare.budgets": _budgets(budgets), "compare.seeds": seeds, "compare.random_state": random_state,
     }  # fmt: skip
     plan = read_recipe(recipe or ("default" if data else "mnist"), overridden(settings, values, data, recipe))
@@ -72,14 +90,16 @@ def compare(
 
 def overridden(settings: list[str] | None, values: dict[str, Any], data: str | None, recipe: str | None) -> list[str]:
     """Return the ``--set`` overrides with those that options stand for, and a name from the data without a recipe."""
-    given = {**values, "data.test": _number(values["data.test"])}
+    given = {**values, "data.test": number_or_text(values["data.test"])}
     if data is not None and recipe is None:
-        given["name"] = Path(data.partition("::")[0]).stem
+        stem = Path(data.partition("::")[0]).name.partition(".")[0]
+        given["name"] = re.sub(r"[^\w-]+", "", stem).strip("-_") or "data"
     told = [f"{key}={json.dumps(value, ensure_ascii=False)}" for key, value in given.items() if value is not None]
     return [*(settings or []), *told]
 
 
-def _number(text: str | None) -> float | str | None:
+def number_or_text(text: str | None) -> float | str | None:
+    """Return the value of an option that takes a number or a word."""
     try:
         return None if text is None else float(text)
     except ValueError:

@@ -9,7 +9,22 @@ from typing import Annotated
 
 import typer
 
-from .compare import Data, Json, Out, PretrainData, RandomState, Recipe, Set, Target, Test, overridden
+from .compare import (
+    Data,
+    Encode,
+    Impute,
+    Json,
+    Out,
+    PretrainData,
+    RandomState,
+    Recipe,
+    Scale,
+    Set,
+    Target,
+    Test,
+    number_or_text,
+    overridden,
+)
 
 Trials = Annotated[int | None, typer.Option(help="Settings to try, by all workers together; 60 when not given.")]
 Method = Annotated[str | None, typer.Option(help="random, halving, greedy, grid or tpe; random when not given.")]
@@ -23,6 +38,9 @@ def search(
     target: Target = None,
     test: Test = None,
     pretrain_data: PretrainData = None,
+    impute: Impute = None,
+    encode: Encode = None,
+    scale: Scale = None,
     recipe: Recipe = None,
     settings: Set = None,
     trials: Trials = None,
@@ -51,6 +69,7 @@ def search(
 
     values = {
         "data.inputs": data, "data.targets": target, "data.test": test, "data.pretrain_inputs": pretrain_data,
+        "data.impute": impute, "data.encode": encode, "data.scale": number_or_text(scale),
         "search.trials": trials, "search.method": method, "search.budget": budget, "search.keep": keep,
         "compare.random_state": random_state,
     }  # fmt: skip

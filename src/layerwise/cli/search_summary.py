@@ -23,6 +23,8 @@ def print_search(searcher: Searcher, expected: Estimate, folder: Path) -> None:
     say = Console(stderr=True, highlight=False, soft_wrap=True).print
     folds = f", in {len(measurement.folds)} folds" if len(measurement.folds) > 1 else ""
     say(f"data      {rows.name}: {len(rows.inputs):,} training rows; test rows stay untouched")
+    if rows.preparation is not None:
+        say(f"prepare   {rows.preparation.describe()}", markup=False)
     say(f"labels    {searcher.labels:,}, of which {measurement.validation_rows:,} validate{folds}")
     say(f"search    {search.method}, {search.trials} trials and the recipe as it is")
     width = max(map(len, searcher.chosen))

@@ -26,6 +26,8 @@ def print_plan(experiment: Experiment, expected: Estimate, folder: Path) -> None
     if rows.pretrain_inputs is not None:
         training += f", {len(rows.pretrain_inputs):,} others to pre-train on"
     say(f"data      {rows.name}: {training}, {len(rows.test_inputs):,} test rows")
+    if rows.preparation is not None:
+        say(f"prepare   {rows.preparation.describe()}", markup=False)
     say(f"network   {sizes}, {plan.network.activation}")
     budgets = ", ".join(f"{labels:,}" for labels in experiment.budgets)
     say(f"compare   label budgets {budgets}; the verdict is about {experiment.headline:,}; {plan.compare.seeds} seeds")

@@ -12,8 +12,11 @@ from typing import Any, Literal
 
 from torch import nn
 
+from ..data.tables import paths_of
 from ..errors import PlanError
 from ..plan import ComparePlan, NetworkPlan, Plan, PretrainPlan
+from ..preparation.columns import KindName
+from ..preparation.estimator import EncodeName, ImputeName, ScaleName
 from ..randomness import as_seed
 from ..recipe import check, to_toml
 from ..runs.folder import RunFolder, identity_of
@@ -24,7 +27,7 @@ from ..write import write_json, write_text
 from .arms import Factory
 from .experiment import Experiment
 from .results import results_of
-from .rows import ARRAYS, gather
+from .rows import ARRAYS, DATA, gather
 
 DEFAULTS = ComparePlan()
 HIDDEN_LAYER_SIZES = NetworkPlan().hidden_layer_sizes
@@ -52,15 +55,18 @@ class Comparison:
 
 def compare(
     inputs: Any,
-    targets: Any,
+    targets: Any = None,
     *,
     pretrain_inputs: Any = None,
     network: Sequence[int] | Factory = HIDDEN_LAYER_SIZES,
     objective: Any = OBJECTIVE,
     budgets: Literal["auto"] | Sequence[int] = DEFAULTS.budgets,
     headline: int | None = DEFAULTS.headline,
-    test: float | tuple[Any, Any] = 0.2,
-    scale: float | Literal["auto"] = "auto",
+    test: Any = DATA.test,
+    impute: ImputeName = DATA.impute,
+    encode: EncodeName = DATA.encode,
+    scale: ScaleName | float = DATA.scale,
+    kinds: Mapping[str, KindName] = DATA.kinds,
     seeds: int = DEFAULTS.seeds,
     min_gain: float = DEFAULTS.min_gain,
     tune: bool = DEFAULTS.tune,
@@ -83,9 +89,13 @@ def compare(
 
     Parameters
     ----------
-    inputs, targets : array, tensor, path or Source
-        Rows (n, ...), flattened, and one label a row; -1, NaN or None is no label: such rows are pre-trained on.
-    pretrain_inputs : array, tensor, path or Source, optional
+    inputs : array, tensor, frame, path, sequence of paths, PyTorch data set or Source
+        Rows (n, ...), flattened. Of a table, a frame or a CSV, TSV or Parquet file, columns of any kind.
+    targets : array, tensor, path, Source or str, optional
+        One label a row; -1, NaN, None or an empty cell is no label: such rows are pre-trained on. Or the name of the
+        table's column, or of a data set in the file of inputs. None: what has a usual name (label, target, y ...), or
+        comes with the inputs in a PyTorch data set.
+    pretrain_inputs : as inputs, optional
         Rows (n, ...) to pre-train on in place of ``inputs``: another data set with the same columns.
     network : sequence of int, or callable
         Units of each hidden layer. Or what makes a network of your own, called without arguments for every seed: a
@@ -97,10 +107,11 @@ def compare(
         Labelled rows that an arm may see; "auto": 10 and 100 per class, as far as there are.
     headline : int or None
         The budget the verdict is about; None: the largest.
-    test : float or (inputs, targets)
+    test : float, (inputs, targets), path or frame
         Fraction of the labelled rows to test on, or the test rows. They choose nothing.
-    scale : float or "auto"
-        Divides every input; "auto" divides 8-bit pixels by 255.
+    impute, encode, scale, kinds
+        How columns become numbers, by the training rows: see `layerwise.Preparation.fit`. "auto" prepares tables,
+        divides 8-bit pixels by 255, and leaves all other arrays as they are.
     seeds : int
         Repetitions; below 3 there is no verdict.
     min_gain : float
@@ -142,8 +153,9 @@ def compare(
     """
     seed = as_seed(random_state)
     factory = _factory(network, settings or {})
+    preparing: dict[str, Any] = {"impute": impute, "encode": encode, "scale": scale, "kinds": kinds}
     own = {
-        "data": data_table(inputs, targets, test, scale, pretrain_inputs),
+        "data": data_table(inputs, targets, test, pretrain_inputs, preparing),
         "network": {"factory": _name_of(factory)} if factory else {"hidden_layer_sizes": tuple(network)},  # type: ignore[arg-type]
         "pretrain": {"objective": objective},
         "compare": {
@@ -155,8 +167,8 @@ def compare(
     }  # fmt: skip
     plan = check(Plan, merged(own, settings or {}), "compare")
     rows = gather(
-        inputs, targets, name="your data", scale=scale, test=test, random_state=seed, pretrain_inputs=pretrain_inputs,
-        flat=factory is None,
+        inputs, targets, name="your data", test=test, random_state=seed, pretrain_inputs=pretrain_inputs,
+        flat=factory is None, **preparing,
     )  # fmt: skip
     experiment = Experiment(plan, rows, device, factory)
     folder = open_run(experiment, run_dir or Path(tempfile.mkdtemp(prefix="layerwise-")) / "run", resume)
@@ -185,17 +197,24 @@ def _name_of(factory: Factory) -> str:
     return str(getattr(factory, "__qualname__", type(factory).__qualname__))
 
 
-def data_table(inputs: Any, targets: Any, test: Any, scale: Any, pretrain_inputs: Any) -> dict[str, Any]:
+def data_table(
+    inputs: Any, targets: Any, test: Any, pretrain_inputs: Any, preparing: Mapping[str, Any]
+) -> dict[str, Any]:
     """Return the recipe's table of the data: files by name, rows in memory as what they are."""
 
     def named(source: Any) -> str:
         return str(source) if isinstance(source, (str, Path)) else ARRAYS
 
-    table = {"inputs": named(inputs), "targets": named(targets), "test": test, "scale": scale}
+    several = bool(isinstance(inputs, (tuple, list)) and paths_of(inputs))
+    table = {"inputs": tuple(map(str, inputs)) if several else named(inputs), "test": test, **preparing}
+    if targets is not None:
+        table["targets"] = named(targets)
     if pretrain_inputs is not None:
         table["pretrain_inputs"] = named(pretrain_inputs)
     if isinstance(test, (tuple, list)):
         table |= {"test": named(test[0]), "test_targets": named(test[1])}
+    elif not isinstance(test, (int, float)):
+        table["test"] = named(test)
     return table
 
 

@@ -54,6 +54,8 @@ def results_of(plan: Plan, rows: Rows, measured: Measured) -> dict[str, Any]:
             "features": rows.width,
             "pretraining_rows": len(rows.inputs if rows.pretrain_inputs is None else rows.pretrain_inputs),
             "image_shape": rows.image_shape,
+            "preparation": None if rows.preparation is None else rows.preparation.describe(),
+            "repeated_test_rows": rows.repeated,
             "classes": list(rows.classes),
         },
     }

@@ -2,25 +2,33 @@
 
 from __future__ import annotations
 
+import logging
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from torch import Tensor
 
 from ..data import mnist
-from ..data.hdf5 import split_path
 from ..data.source import Source, load_rows, open_source
+from ..data.table import TableSource
+from ..data.tables import is_table, open_table
 from ..data.targets import load_targets
 from ..errors import DataError
 from ..plan import DataPlan
+from ..preparation.columns import KindName
+from ..preparation.estimator import EncodeName, ImputeName, ScaleName
+from ..preparation.preparation import Preparation
 from ..randomness import Randomness
 from ..runs.folder import identity_of
 from ..settings import Table
 from .budgets import split_test
+from .given import Given, is_file, open_given
 
+logger = logging.getLogger("layerwise")
+DATA = DataPlan()
 ARRAYS = "arrays"  # what a recipe says of rows that were handed over in Python
 
 
@@ -42,6 +50,10 @@ class Rows:
         (height, width) when each row is a grey image.
     pretrain_inputs : Tensor or None, shape (rows, ...)
         Other rows to pre-train on, in place of the training rows.
+    preparation : Preparation or None
+        What all rows were prepared by, fitted to the training rows; None where they are as they came, or divided.
+    repeated : int
+        Test rows that are among the training rows too.
     """
 
     name: str
@@ -52,6 +64,8 @@ class Rows:
     classes: tuple[str, ...]
     image_shape: tuple[int, int] | None = None
     pretrain_inputs: Tensor | None = None
+    preparation: Preparation | None = None
+    repeated: int = 0
 
     @property
     def width(self) -> int:
@@ -79,14 +93,15 @@ def gather_files(plan: DataPlan, random_state: int) -> Rows:
         )
     if plan.inputs == "mnist":
         return _mnist(plan, random_state)
-    targets = _targets_of(plan.inputs, plan.targets)
     test: Any = plan.test
     if isinstance(test, str):
-        own = plan.test_targets or (None if _is_file(plan.targets) else plan.targets)
-        test = (test, _targets_of(test, own))
+        own = plan.test_targets or (plan.targets if not is_file(plan.targets) else None)
+        test = (test, own)
+    inputs: Any = plan.inputs if isinstance(plan.inputs, str) else list(plan.inputs)
+    name = plan.inputs if isinstance(plan.inputs, str) else f"{plan.inputs[0]} and {len(plan.inputs) - 1} more"
     return gather(
-        plan.inputs, targets, name=plan.inputs, scale=plan.scale, test=test, random_state=random_state,
-        pretrain_inputs=plan.pretrain_inputs,
+        inputs, plan.targets, name=name, scale=plan.scale, test=test, random_state=random_state,
+        pretrain_inputs=plan.pretrain_inputs, impute=plan.impute, encode=plan.encode, kinds=plan.kinds,
     )  # fmt: skip
 
 
@@ -108,64 +123,122 @@ def gather(
     targets: Any,
     *,
     name: str,
-    scale: float | str,
+    scale: ScaleName | float,
     test: Any,
     random_state: int,
     pretrain_inputs: Any = None,
     flat: bool = True,
+    impute: ImputeName = DATA.impute,
+    encode: EncodeName = DATA.encode,
+    kinds: Mapping[str, KindName] = DATA.kinds,
 ) -> Rows:
-    """Read training and test rows from whatever `open_source` takes.
+    """Read training and test rows: split first, prepared by what the training rows alone say.
 
     Parameters
     ----------
     inputs, targets
-        The rows and their labels.
+        The rows and their labels, as `layerwise.comparison.given.open_given` takes them.
     name : str
         For people.
-    scale : float or "auto"
-        Divides every input; "auto" divides by 255 when the training rows are 8-bit pixels, and ``pretrain_inputs``
-        when those are.
-    test : float or (inputs, targets)
-        Fraction of the labelled rows to test on, or the test rows.
+    test : float, (inputs, targets), path or table
+        Fraction of the labelled rows to test on, or the test rows; of a table, the labels' column is that of the
+        training rows.
     random_state : int
         Draws the test rows; all seeds share them.
     pretrain_inputs
         Other rows to pre-train on.
     flat : bool
         Whether rows are flattened, as the networks of a plan take them.
+    scale, impute, encode, kinds
+        As of `layerwise.Preparation.fit`. Tables are always prepared; of arrays, without more than a `scale` that
+        divides, ``pretrain_inputs`` are divided by 255 under "auto" where they are 8-bit pixels themselves.
+
+    Raises
+    ------
+    DataError
+        When rows or labels cannot be read, do not fit each other, or no test row has a label.
     """
-    source = open_source(inputs)
-    divisor = _divisor(scale, source)
-
-    def read(rows: Source, divisor: float | None = divisor) -> Tensor:
-        found = load_rows(rows, scale=divisor)
-        return found.flatten(1) if flat else found
-
-    rows = read(source)
-    codes, classes = load_targets(open_source(targets, kind="targets"), len(rows))
-    if isinstance(test, (tuple, list)):
-        test_rows = read(open_source(test[0]))
-        test_codes, _ = load_targets(open_source(test[1], kind="targets"), len(test_rows), classes=classes)
-        test_rows, test_codes = test_rows[test_codes >= 0], test_codes[test_codes >= 0]
-        _same_shape("test rows", test_rows, rows)
-    else:
+    given = open_given(inputs, targets)
+    codes, classes = load_targets(given.targets, given.source.shape[0])
+    fraction = isinstance(test, (int, float))
+    kept = held = None
+    if fraction:
         kept, held = split_test(codes, test, Randomness(random_state))
+    asked = {"impute": impute, "encode": encode, "scale": scale, "kinds": kinds}
+    preparation = _preparation(given, kept, flat, asked)
+    rows = _read(given.source, preparation, scale, flat)
+    if kept is not None and held is not None:
         test_rows, test_codes, rows, codes = rows[held], codes[held], rows[kept], codes[kept]
+    else:
+        pair = test if isinstance(test, (tuple, list)) and len(test) == 2 else (test, None)
+        own = open_given(pair[0], pair[1], given.target)
+        test_codes, _ = load_targets(own.targets, own.source.shape[0], classes=classes)
+        test_rows = _read(own.source, preparation, scale, flat)[test_codes >= 0]
+        test_codes = test_codes[test_codes >= 0]
+        _same_shape("test rows", test_rows, rows)
     if len(test_rows) == 0:
         raise DataError("no test row has a label", "give labelled test rows, or a fraction such as 0.2")
-    shape = image_shape(source.shape[1:])
+    repeated = _warn_of_repeated(rows, test_rows)
     others = None
     if pretrain_inputs is not None:
-        other = open_source(pretrain_inputs)
-        others = read(other, _divisor(scale, other))  # other files may hold the same pixels in another type
+        more = open_table(pretrain_inputs) if is_table(pretrain_inputs) else open_source(pretrain_inputs)
+        others = _read(more, preparation, scale, flat)  # other files may hold the same pixels in another type
         _same_shape("pretrain_inputs", others, rows)
-    return Rows(name, rows, codes, test_rows, test_codes, tuple(map(str, classes)), shape, others)
+    shape = None if isinstance(given.source, TableSource) else image_shape(given.source.shape[1:])
+    names = tuple(map(str, classes))
+    return Rows(name, rows, codes, test_rows, test_codes, names, shape, others, preparation, repeated)
 
 
-def _divisor(scale: float | str, source: Source) -> float | None:
-    if scale == "auto":
-        return 255.0 if source.dtype == np.uint8 else None
-    return float(scale)
+def _preparation(given: Given, kept: Tensor | None, flat: bool, asked: dict[str, Any]) -> Preparation | None:
+    """Fit to the training rows what prepares all; None where rows are numbers and are only divided, if at all."""
+    source, divided = given.source, asked["scale"] in ("auto", "none") or not isinstance(asked["scale"], str)
+    if not isinstance(source, TableSource):
+        if asked["kinds"]:
+            name = next(iter(asked["kinds"]))
+            raise DataError(f"kinds names {name!r}, but {source.name} has no columns with names", "leave kinds out")
+        if divided and asked["impute"] in ("auto", "none"):
+            return None
+        if not flat and len(source.shape) > 2:
+            raise DataError(
+                f"{source.name} has rows of shape {source.shape[1:]}, which can only be divided by a number",
+                "leave impute out, and give scale a number",
+            )
+    return Preparation.fit(source, rows=None if kept is None else kept.numpy(), target=given.target, **asked)
+
+
+def _read(source: Source, preparation: Preparation | None, scale: ScaleName | float, flat: bool) -> Tensor:
+    """Bring rows into memory, prepared; without a preparation by a divisor that fits the file they are in."""
+    if preparation is not None:
+        return load_rows(preparation.transform(source))
+    numbers = open_source(source)
+    pixels = scale == "auto" and numbers.dtype == np.uint8
+    found = load_rows(numbers, scale=255.0 if pixels else None if isinstance(scale, str) else scale)
+    return found.flatten(1) if flat else found
+
+
+def repeated_rows(rows: Tensor, others: Tensor) -> int:
+    """Count the rows that are among others too, equal in every element.
+
+    Examples
+    --------
+    >>> import torch
+    >>> repeated_rows(torch.tensor([[1.0, 2.0], [3.0, 4.0]]), torch.tensor([[3.0, 4.0], [5.0, 6.0]]))
+    1
+    """
+    # + 0.0, because -0.0 equals 0.0 and has other bytes
+    known = {hash((row + 0.0).tobytes()) for row in others.numpy()}
+    return sum(hash((row + 0.0).tobytes()) in known for row in rows.numpy())
+
+
+def _warn_of_repeated(rows: Tensor, test_rows: Tensor) -> int:
+    count = repeated_rows(test_rows, rows)
+    if count:
+        logger.warning(
+            "%d of the %d test rows occur among the training rows too, equal in every column: the error on them says "
+            "little about new rows; drop duplicates, or give test rows of another source",
+            count, len(test_rows),
+        )  # fmt: skip
+    return count
 
 
 def _same_shape(what: str, found: Tensor, rows: Tensor) -> None:
@@ -191,19 +264,3 @@ def image_shape(shape: tuple[int, ...]) -> tuple[int, int] | None:
         return sizes[0], sizes[1]
     side = round(float(np.sqrt(np.prod(shape))))
     return (side, side) if len(sizes) == 1 and side >= 8 and side * side == sizes[0] else None
-
-
-def _targets_of(inputs: str, targets: str | None) -> str:
-    """Return where the labels of a file of inputs are: in a file of their own, or a data set of the same file."""
-    path, dataset = split_path(inputs)
-    if targets is None:
-        group = dataset.rpartition("/")[0] if dataset else ""
-        return f"{path}::{group}" if group else path
-    return targets if _is_file(targets) else f"{path}::{targets}"
-
-
-def _is_file(targets: str | None) -> bool:
-    """Say whether labels are named as a file, and not as a data set of the inputs' file."""
-    if targets is None:
-        return False
-    return "::" in targets or Path(targets).exists() or Path(targets).suffix in (".h5", ".hdf5", ".txt")

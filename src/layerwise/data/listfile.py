@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 import os
-from bisect import bisect_right
-from itertools import accumulate
 from pathlib import Path
 
-import numpy as np
-
 from ..errors import DataError
-from .arrays import check_block
 from .hdf5 import Hdf5Source, Kind, find_dataset, is_hdf5, split_path
+from .several import SeveralSource
 
 SUFFIXES = (".h5", ".hdf5", ".hdf", ".he5")
 
 
-class ListFileSource:
-    """The rows of several HDF5 files, one after another.
+def open_list_file(path: Path, name: str | None, kind: Kind) -> SeveralSource:
+    """Open the rows of several HDF5 files, one after another.
 
     Parameters
     ----------
@@ -35,50 +31,19 @@ class ListFileSource:
     DataError
         Naming the line, when a file is missing or damaged, or differs from the first in row shape or dtype.
     """
+    entries = [(number, line.strip()) for number, line in enumerate(_lines(path), 1)]
+    parts = [
+        (f"{path}, line {number}", _open_line(path, number, entry, name, kind))
+        for number, entry in entries
+        if entry and not entry.startswith("#")
+    ]
+    if not parts:
+        raise DataError(f"{path} lists no files", "write the path of one HDF5 file on each line")
+    return SeveralSource(parts, str(path))
 
-    sparse = False
 
-    def __init__(self, path: Path, name: str | None, kind: Kind) -> None:
-        self.name = str(path)
-        self.parts: list[Hdf5Source] = []
-        for number, line in enumerate(path.read_text(encoding="utf-8-sig").splitlines(), 1):
-            entry = line.strip()
-            if entry and not entry.startswith("#"):
-                self._add(_open_line(path, number, entry, name, kind), f"{path}, line {number}")
-        if not self.parts:
-            raise DataError(f"{path} lists no files", "write the path of one HDF5 file on each line")
-        self.stops = list(accumulate(part.shape[0] for part in self.parts))
-        self.shape: tuple[int, ...] = (self.stops[-1], *self.parts[0].shape[1:])
-        self.dtype = self.parts[0].dtype
-        self.piece = max(part.piece for part in self.parts)
-
-    def _add(self, part: Hdf5Source, where: str) -> None:
-        if not part.shape:
-            raise DataError(f"{where}: {part.name} is a single value, expected rows", "name another data set")
-        first = self.parts[0] if self.parts else part
-        for word, found, expected in (
-            ("rows of shape", part.shape[1:], first.shape[1:]),
-            ("dtype", part.dtype, first.dtype),
-        ):
-            if found != expected:
-                raise DataError(
-                    f"{where}: {part.name} has {word} {found}, the files before it {expected}",
-                    "list only files of one shape and dtype",
-                )
-        self.parts.append(part)
-
-    def read(self, start: int, stop: int) -> np.ndarray:
-        """Return the rows from `start` up to, not including, `stop`, across files where need be."""
-        check_block(start, stop, self.shape[0], self.name)
-        index = min(bisect_right(self.stops, start), len(self.parts) - 1)
-        blocks = []
-        while True:
-            offset = self.stops[index] - self.parts[index].shape[0]
-            last = min(stop, self.stops[index])
-            blocks.append(self.parts[index].read(start - offset, last - offset))
-            start, index = last, index + 1
-            if start >= stop:
-                return blocks[0] if len(blocks) == 1 else np.concatenate(blocks)
+def _lines(path: Path) -> list[str]:
+    return path.read_text(encoding="utf-8-sig").splitlines()
 
 
 def is_list_file(path: Path) -> bool:

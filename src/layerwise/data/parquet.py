@@ -44,7 +44,7 @@ class ParquetSource:
     def __init__(self, path: Path, name: str | None = None) -> None:
         self.path = path.absolute()
         self.name = f"{path}::{name}" if name else str(path)
-        file = self._file = _open(path)
+        file = self._file = open_parquet(path)
         known = list(file.schema_arrow.names)
         self.columns = [_known(column, known, path) for column in (known if name is None else [name])]
         fields = [file.schema_arrow.field(number) for number, column in enumerate(known) if column in self.columns]
@@ -61,7 +61,7 @@ class ParquetSource:
         return {name: value for name, value in self.__dict__.items() if name not in ("_file", "_last", "_lock")}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state, _file=_open(state["path"]), _last=None, _lock=threading.Lock())
+        self.__dict__.update(state, _file=open_parquet(state["path"]), _last=None, _lock=threading.Lock())
 
     def read(self, start: int, stop: int) -> np.ndarray:
         """Return the rows from `start` up to, not including, `stop`."""
@@ -84,7 +84,7 @@ class ParquetSource:
         try:
             table = self._file.read_row_group(number, columns=self.columns, use_threads=False)
         except (OSError, ValueError) as error:  # pyarrow's own errors are of these kinds
-            raise _damaged(f"{self.name}, rows {first} to {last - 1}", error) from error
+            raise damaged_parquet(f"{self.name}, rows {first} to {last - 1}", error) from error
         rows = np.empty((last - first, self.shape[1]), self.dtype)
         for place, column in enumerate(self.columns):
             values = table.column(column)
@@ -101,7 +101,7 @@ class ParquetSource:
 
 def open_labels(path: Path, name: str | None) -> ArraySource:
     """Read the labels of a Parquet file: a column by name, else the one with a usual name, else the only one."""
-    file = _open(path)
+    file = open_parquet(path)
     known = list(file.schema_arrow.names)
     if name is None:
         usual = [column for column in CONVENTIONAL["targets"] if column in known] or known
@@ -115,13 +115,14 @@ def open_labels(path: Path, name: str | None) -> ArraySource:
     try:
         column = file.read(columns=[name]).column(name)
     except (OSError, ValueError) as error:
-        raise _damaged(f"{path}::{name}", error) from error
+        raise damaged_parquet(f"{path}::{name}", error) from error
     plain = _numeric(column) and not column.null_count  # an empty label becomes None, a mark of no label
     values = column.to_numpy() if plain else np.array(column.to_pylist(), dtype=object)
     return ArraySource(values, f"{path}::{name}")
 
 
-def _open(path: Path) -> Any:
+def open_parquet(path: Path) -> Any:
+    """Return pyarrow's own handle of a Parquet file."""
     try:
         from pyarrow import parquet
     except ImportError as error:
@@ -132,10 +133,11 @@ def _open(path: Path) -> Any:
     try:
         return parquet.ParquetFile(path)
     except (OSError, ValueError) as error:
-        raise _damaged(str(path), error) from error
+        raise damaged_parquet(str(path), error) from error
 
 
-def _damaged(where: str, error: Exception) -> DataError:
+def damaged_parquet(where: str, error: Exception) -> DataError:
+    """Return the error for a Parquet file that cannot be read."""
     return DataError(f"{where}: this Parquet file cannot be read: {error}", "it may be cut short; copy it again")
 
 

@@ -5,27 +5,25 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import scipy.sparse
 import torch
 
-from ..errors import DataError, nearest
+from ..errors import DataError
 from .arrays import ArraySource
-from .hdf5 import Hdf5Source, Kind, find_dataset, is_hdf5, split_path
-from .listfile import ListFileSource, is_list_file
-from .npy import NpySource
-from .parquet import SUFFIXES, ParquetSource, open_labels
-from .sparse import Hdf5Rows, SparseSource, find_group, open_npz
+from .cells import has_arrow
+from .files import open_files, open_path
+from .hdf5 import Kind
+from .sparse import SparseSource
+from .table import NumbersSource, TableSource
+from .tables import is_frame, open_table, paths_of
 
 # Large blocks, because a compressed HDF5 chunk that straddles two of them is unpacked twice.
 BLOCK_BYTES = 64 * 2**20
 # Sparse rows that take no more than this as dense ones are turned into them where only dense rows can be used.
 DENSE_BYTES = 2**30
-
-NOT_YET = (".csv", ".tsv", ".feather", ".arrow", ".mat", ".pkl", ".pt", ".xlsx")
 
 
 @runtime_checkable
@@ -64,11 +62,13 @@ def open_source(x: Any, *, name: str | None = None, kind: Kind = "inputs") -> So
 
     Parameters
     ----------
-    x : array-like, torch.Tensor, sparse matrix, Source, str or path
-        Rows in memory or mapped to it, shape (N, ...), sparse ones of SciPy among them; a source (returned as it is);
-        the path of an HDF5 (a group with ``data``, ``indices``, ``indptr`` and ``shape`` is sparse rows), ``.npy`` or
-        Parquet file, or of a ``.npz`` of `scipy.sparse.save_npz`; or the path of a list file with one HDF5 path per
-        line. A path may end in ``::data-set``, ``::group`` or a Parquet file's ``::column``.
+    x : array-like, torch.Tensor, sparse matrix, frame, Dataset, DataLoader, Source, str, path or sequence of paths
+        Rows in memory or mapped to it, shape (N, ...), sparse ones of SciPy among them; a frame of pandas or polars; a
+        ``Dataset`` or ``DataLoader`` of PyTorch, gone through once; a source (returned as it is); the path of an HDF5
+        file (a group with ``data``, ``indices``, ``indptr`` and ``shape`` is sparse rows), of a ``.npy``, ``.npz``,
+        CSV, TSV, Parquet or IDX file, or of a list file with one HDF5 path per line; of inputs also several such files
+        as a list, or by a pattern such as ``part-*.csv``. A path may end in ``::data-set``, ``::group``, ``::array`` or
+        ``::column``. A table's columns are numbers here; others are what `layerwise.Preparation` is for.
     name : str, optional
         Data set or column within the file (wins over ``::``). Without one, ``data``, ``inputs``, ``x``, ``images`` ...
         are tried for inputs, ``label``, ``labels``, ``targets``, ``y`` ... for targets, then the only data
@@ -94,74 +94,27 @@ def open_source(x: Any, *, name: str | None = None, kind: Kind = "inputs") -> So
     ((3, 2), [[2.0, 3.0], [4.0, 5.0]])
     """
     if isinstance(x, (str, os.PathLike)):
-        source = _open_path(os.fspath(x), name, kind)
+        source = open_path(os.fspath(x), name, kind)
+    elif kind == "inputs" and paths_of(x):
+        source = open_files(x, name)
     else:
         source = x if isinstance(x, Source) else _in_memory(x, kind)
         if name is not None:
             raise DataError(f"{kind}: name={name!r} chooses a data set of a file, but rows were given", "leave it out")
+    if isinstance(source, TableSource):
+        source = NumbersSource(source)
     _check(source, kind)
     return source
 
 
 def _in_memory(x: Any, kind: Kind) -> Source:
-    return SparseSource(x, kind) if kind == "inputs" and scipy.sparse.issparse(x) else ArraySource(x, kind)
+    if kind == "inputs" and scipy.sparse.issparse(x):
+        return SparseSource(x, kind)
+    if kind == "inputs" and is_frame(x) and has_arrow():
+        return open_table(x)
+    from .dataset import is_dataset, open_dataset  # which keeps its rows by what is below
 
-
-def _open_path(text: str, name: str | None, kind: Kind) -> Source:
-    path, own = (Path(text), None) if os.path.exists(text) else _parts(text)
-    _check_file(path)
-    if path.suffix.lower() in SUFFIXES:
-        return ParquetSource(path, name or own) if kind == "inputs" else open_labels(path, name or own)
-    if path.suffix.lower() == ".npy":
-        if name or own:
-            raise DataError(f"{path}: {name or own!r} chooses a data set, but a .npy file has one only", "leave it out")
-        return NpySource(path)
-    try:
-        if path.suffix.lower() == ".npz" and kind == "inputs":
-            return open_npz(path)
-        if is_hdf5(path):
-            group = find_group(path, name or own) if kind == "inputs" else None
-            if group is not None:
-                return SparseSource(Hdf5Rows(path, group), f"{path}::{group}")
-            return Hdf5Source(path, find_dataset(path, name or own, kind))
-        if is_list_file(path):
-            return ListFileSource(path, name or own, kind)
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"{path} cannot be read: {error}", "check that it is text and that you may read it") from error
-    raise DataError(
-        f"{path} is neither an HDF5 file nor a list of HDF5 files, nor does it end in .npy or .parquet",
-        "write the rows with h5py, for example file['data'] = inputs; file['label'] = labels",
-    )
-
-
-def _parts(text: str) -> tuple[Path, str | None]:
-    path, name = split_path(text)
-    return Path(path), name
-
-
-def _check_file(path: Path) -> None:
-    if os.path.isdir(path):
-        inside = sorted(item.name for item in path.iterdir() if item.suffix in (".h5", ".hdf5"))
-        raise DataError(
-            f"{path} is a folder, expected an HDF5 file or a list file",
-            f"give a file in it, for example {path / inside[0]}" if inside else "give the path of a file",
-        )
-    if not os.path.exists(path):  # False, where Path.exists raises, for a name that no file system allows
-        folder = path.parent
-        if not os.path.isdir(folder):
-            raise DataError(f"{path} does not exist: there is no folder {folder}", "check the path")
-        near = nearest(path.name, (item.name for item in folder.iterdir()))
-        raise DataError(
-            f"{path} does not exist",
-            f"did you mean {folder / near}?" if near else f"nothing in {folder.absolute()} has a name like it",
-        )
-    if path.suffix.lower() in NOT_YET:
-        raise DataError(
-            f"{path}: {path.suffix} files cannot be read yet in this version, only HDF5, lists of it, Parquet and .npy",
-            "pass the array in Python, or write it with h5py: file['data'] = inputs; file['label'] = labels",
-        )
-    if path.stat().st_size == 0:
-        raise DataError(f"{path} is empty", "give an HDF5 file or a list of HDF5 files")
+    return open_dataset(x, kind) if is_dataset(x) else ArraySource(x, kind)
 
 
 def _check(source: Source, kind: Kind) -> None:

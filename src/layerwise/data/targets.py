@@ -48,16 +48,9 @@ def load_targets(source: Source, n_rows: int, *, classes: np.ndarray | None = No
     >>> codes.tolist(), classes.tolist()
     ([1, -1, 0], ['ant', 'cat'])
     """
-    name, shape = source.name, tuple(source.shape)
-    if len(shape) > 2 or (len(shape) == 2 and shape[1] != 1):
-        raise DataError(
-            f"{name} has shape {shape}, expected one label per row: (rows,) or (rows, 1)",
-            "for one-hot rows give labels.argmax(axis=1)",
-        )
-    if shape[0] != n_rows:
-        raise DataError(f"{name} has {shape[0]} labels, the inputs have {n_rows} rows", "give one label per row")
+    name = source.name
     try:
-        values, labelled = _values(source.read(0, n_rows).reshape(-1), name)
+        values, labelled = _values(_one_each(source, n_rows), name)
     except UnicodeDecodeError as error:
         raise DataError(
             f"{name}: a label is not UTF-8 text: {error}", "write the labels as UTF-8 or numbers"
@@ -75,6 +68,55 @@ def load_targets(source: Source, n_rows: int, *, classes: np.ndarray | None = No
     codes = torch.full((n_rows,), UNLABELLED, dtype=torch.int64)
     codes[torch.from_numpy(labelled)] = torch.from_numpy(_codes(values, labelled, classes, name))
     return codes, classes
+
+
+def load_values(source: Source, n_rows: int) -> torch.Tensor:
+    """Read one number per row, a quantity to predict.
+
+    Parameters
+    ----------
+    source : Source, shape (N,) or (N, 1)
+        As ``open_source(x, kind="targets")`` returns it.
+    n_rows : int
+        Rows of the inputs, which the numbers must match.
+
+    Returns
+    -------
+    torch.Tensor, shape (N,), float32
+        NaN where a row has none: NaN, None or an empty cell; -1 is a number as any other.
+
+    Raises
+    ------
+    DataError
+        When the length or shape is wrong, or a value is no finite number.
+
+    Examples
+    --------
+    >>> from layerwise.data.source import open_source
+    >>> load_values(open_source([0.5, None, -1], kind="targets"), 3).tolist()
+    [0.5, nan, -1.0]
+    """
+    raw = _one_each(source, n_rows)
+    try:
+        values = np.array([np.nan if item is None else item for item in raw.tolist()], dtype=np.float64)
+    except (ValueError, TypeError) as error:
+        raise DataError(f"{source.name} holds what is no number: {error}", "give one number per row") from error
+    if np.isinf(values).any():
+        raise DataError(f"{source.name}: row {int(np.isinf(values).argmax())} is infinite", "give finite numbers")
+    return torch.from_numpy(values).float()
+
+
+def _one_each(source: Source, n_rows: int) -> np.ndarray:
+    """Read one value per row."""
+    name, shape = source.name, tuple(source.shape)
+    if len(shape) > 2 or (len(shape) == 2 and shape[1] != 1):
+        raise DataError(
+            f"{name} has shape {shape}, expected one label per row: (rows,) or (rows, 1)",
+            "for one-hot rows give labels.argmax(axis=1)",
+        )
+    if shape[0] != n_rows:
+        raise DataError(f"{name} has {shape[0]} labels, the inputs have {n_rows} rows", "give one label per row")
+    return np.asarray(source.read(0, n_rows)).reshape(-1)
 
 
 def _codes(values: np.ndarray, labelled: np.ndarray, classes: np.ndarray, name: str) -> np.ndarray:
@@ -143,6 +185,8 @@ def _from_objects(raw: np.ndarray, name: str) -> tuple[np.ndarray, np.ndarray]:
             )
     if kept and isinstance(kept[0][1], str):
         return np.array([item if here else "" for item, here in zip(items, labelled, strict=True)]), labelled
+    if kept and all(isinstance(item, (bool, np.bool_)) for _, item in kept):
+        return np.array([bool(item) if here else False for item, here in zip(items, labelled, strict=True)]), labelled
     plain = np.array([item if here else np.nan for item, here in zip(items, labelled, strict=True)], dtype=np.float64)
     return _from_floats(plain, name)
 

@@ -19,7 +19,7 @@ from sklearn.neighbors import NearestNeighbors
 from torch import Generator, Tensor
 
 from ..data.features import numpy_of
-from ..nn.corruption import Corruption, Masking
+from ..nn.corruption import GaussianNoise, Masking, SaltAndPepper
 from ..stack import Stack
 from .energy import energy_model, free_energy
 
@@ -79,8 +79,9 @@ class DenoisingError:
 
     Parameters
     ----------
-    corruption : Corruption
-        `Masking`, `GaussianNoise` or `SaltAndPepper`, on the input; more than was trained with may tell more.
+    corruption : noise
+        `Masking`, `GaussianNoise` or `SaltAndPepper`, on the input; more than was trained with may tell more. Not swap
+        noise: a row's error would depend on the rows that are measured with it.
     draws : int
         The mean is over so many.
     depth : int or None
@@ -93,7 +94,7 @@ class DenoisingError:
     """
 
     needs_reference: ClassVar[bool] = False
-    corruption: Corruption = Masking(0.5)
+    corruption: Annotated[Masking | GaussianNoise | SaltAndPepper, Field(discriminator="kind")] = Masking(0.5)
     _: KW_ONLY
     draws: Count = 4
     depth: Depth = None

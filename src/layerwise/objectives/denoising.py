@@ -35,7 +35,7 @@ class DenoisingAutoencoder:
     Parameters
     ----------
     corruption : Corruption
-        `Masking`, `GaussianNoise` or `SaltAndPepper`.
+        `Masking`, `GaussianNoise`, `SaltAndPepper` or `SwapNoise`.
     loss, decoder, tied, tied_gradient, decoder_bias, penalties
         As in `Autoencoder`.
     emphasis : (float, float) or None
@@ -89,7 +89,7 @@ class DenoisingAutoencoder:
     @model_validator(mode="after")
     def _emphasis_has_a_choice(self) -> DenoisingAutoencoder:
         if self.emphasis is not None and isinstance(self.corruption, GaussianNoise):
-            raise ValueError("emphasis needs noise that chooses elements: masking or salt-and-pepper")
+            raise ValueError("emphasis needs noise that chooses elements: masking, salt-and-pepper or swap")
         return self
 
     @model_validator(mode="after")

@@ -10,6 +10,7 @@ import torch
 from torch import Generator, Tensor, nn
 
 from ..errors import NetworkError, PlanError
+from ..nn.corruption import SwapNoise
 from ..nn.modes import evaluation
 from ..objectives import RBM, ContractiveAutoencoder, DenoisingAutoencoder
 from ..stack import Stack, decode, prepare, way_back
@@ -53,6 +54,12 @@ def transition_of(stack: Stack, depth: int, step: float | None = None) -> Transi
     layer, objective = stack.layers[depth], stack.objectives[depth]
     if not isinstance(objective, WITH_CHAIN):
         raise _no_chain(stack, depth)
+    if isinstance(objective, DenoisingAutoencoder) and isinstance(objective.corruption, SwapNoise):
+        raise NetworkError(
+            f"no chain runs at depth {depth}: layer {layer.name!r} was trained with swap noise, which takes the values "
+            "of other rows, and a chain has only its own",
+            "pre-train it with Masking, GaussianNoise or SaltAndPepper to draw rows from it",
+        )
     decoder = way_back(layer, stack.decoders[depth], layer.preamble)
     _check_step(step, objective)
     visible, size = visible_of(objective, decoder), STEP if step is None else step

@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from ..comparison.compare import HIDDEN_LAYER_SIZES, OBJECTIVE, data_table, merged
-from ..comparison.rows import gather
+from ..comparison.rows import DATA, gather
 from ..plan import ComparePlan, MethodName, Plan, SearchPlan
+from ..preparation.columns import KindName
+from ..preparation.estimator import EncodeName, ImputeName, ScaleName
 from ..randomness import as_seed
 from ..recipe import check, to_toml
 from ..runs.folder import RunFolder, identity_of
@@ -48,7 +50,7 @@ class Search:
 
 def search(
     inputs: Any,
-    targets: Any,
+    targets: Any = None,
     *,
     domains: Mapping[str, Any] = DEFAULTS.domains,
     trials: int = DEFAULTS.trials,
@@ -58,8 +60,11 @@ def search(
     pretrain_inputs: Any = None,
     network: Sequence[int] = HIDDEN_LAYER_SIZES,
     objective: Any = OBJECTIVE,
-    test: float | tuple[Any, Any] = 0.2,
-    scale: Any = "auto",
+    test: Any = DATA.test,
+    impute: ImputeName = DATA.impute,
+    encode: EncodeName = DATA.encode,
+    scale: ScaleName | float = DATA.scale,
+    kinds: Mapping[str, KindName] = DATA.kinds,
     settings: Mapping[str, Mapping[str, Any]] | None = None,
     device: str = "auto",
     random_state: int = ComparePlan().random_state,
@@ -75,7 +80,7 @@ def search(
 
     Parameters
     ----------
-    inputs, targets : array, tensor, path or Source
+    inputs, targets
         As in `layerwise.compare`.
     domains : mapping
         Where each setting is looked for, by dotted name: ``{"low": 0.001, "high": 1.0, "log": True}`` or a list of
@@ -89,7 +94,7 @@ def search(
         Of a greedy search: the stacks that are kept of each depth.
     budget : int or None
         Labelled rows; None: the comparison's headline, or its largest budget.
-    pretrain_inputs, network, objective, test, scale, settings, device
+    pretrain_inputs, network, objective, test, impute, encode, scale, kinds, settings, device
         As in `layerwise.compare`; ``network`` is the sizes of hidden layers.
     random_state : int
         Draws the rows, the weights and the settings that are tried.
@@ -128,8 +133,9 @@ def search(
     (3, 'best.toml')
     """
     seed = as_seed(random_state)
+    preparing: dict[str, Any] = {"impute": impute, "encode": encode, "scale": scale, "kinds": kinds}
     own = {
-        "data": data_table(inputs, targets, test, scale, pretrain_inputs),
+        "data": data_table(inputs, targets, test, pretrain_inputs, preparing),
         "network": {"hidden_layer_sizes": tuple(network)},
         "pretrain": {"objective": objective},
         "compare": {"random_state": seed},
@@ -137,7 +143,7 @@ def search(
     }
     plan = check(Plan, merged(own, settings or {}), "search")
     rows = gather(
-        inputs, targets, name="your data", scale=scale, test=test, random_state=seed, pretrain_inputs=pretrain_inputs
+        inputs, targets, name="your data", test=test, random_state=seed, pretrain_inputs=pretrain_inputs, **preparing
     )
     searcher = Searcher(plan, rows, device)
     folder = open_search(searcher, run_dir or Path(tempfile.mkdtemp(prefix="layerwise-")) / "run", resume)
