@@ -15,9 +15,9 @@ NAMES = {
     "DenoisingAutoencoder",
     "KLSparsity", "L1Sparsity", "LISTA", "PredictiveSparseDecomposition", "RBM", "RankingLayer", "RankingLoss",
     "SparseAutoencoder", "SupervisedLayer", "EarlyStopping", "Exponential", "FinetuneResult",
-    "GaussianNoise", "Inverse", "InverseTime", "LayerwiseError", "Linear", "Masking", "OnValidation",
-    "Preparation", "PretrainResult", "SaltAndPepper", "Stack", "Staged", "Step", "SwapNoise", "__version__",
-    "check_gradients",
+    "GaussianNoise", "Inverse", "InverseTime", "LayerwiseClassifier", "LayerwiseEncoder", "LayerwiseError",
+    "LayerwiseRegressor", "Linear", "Masking", "OnValidation", "Preparation", "PretrainResult", "SaltAndPepper",
+    "Stack", "Staged", "Step", "SwapNoise", "__version__", "check_gradients",
     "compare", "draw_graph", "finetune", "load_mnist", "open_source", "pretrain", "Samples", "interpolate", "sample",
     "project", "score", "Search", "search",
 }  # fmt: skip

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from .density.projection import project
     from .density.score import score
     from .errors import LayerwiseError
+    from .estimators import LayerwiseClassifier, LayerwiseEncoder, LayerwiseRegressor
     from .finetuning import FinetuneResult, finetune
     from .nn.corruption import GaussianNoise, Masking, SaltAndPepper, SwapNoise
     from .nn.lista import LISTA
@@ -67,7 +68,10 @@ __all__ = [
     "InverseTime",
     "KLSparsity",
     "L1Sparsity",
+    "LayerwiseClassifier",
+    "LayerwiseEncoder",
     "LayerwiseError",
+    "LayerwiseRegressor",
     "Linear",
     "Masking",
     "OnValidation",
@@ -109,6 +113,7 @@ _HOMES = {
     "density.projection": ("project",),
     "density.score": ("score",),
     "errors": ("LayerwiseError",),
+    "estimators": ("LayerwiseClassifier", "LayerwiseEncoder", "LayerwiseRegressor"),
     "finetuning": ("FinetuneResult", "finetune"),
     "nn.corruption": (
         "GaussianNoise",

@@ -6,21 +6,27 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
+import numpy as np
 import torch
+from sklearn.metrics import r2_score
 from torch import Tensor, nn
 
 from .checks import check_precision
 from .data.batches import Batches, hold_out
 from .data.features import Streamed
-from .data.source import load_rows, open_source
+from .data.quantities import load_quantities
+from .data.source import Source, load_rows, open_source
+from .data.sparse import SparseSource, load_sparse
 from .data.targets import load_targets
+from .data.weights import ClassWeight, class_weights, of_mean_1, row_weights, weighted_mean
 from .errors import DataError, NetworkError, PlanError, nearest
 from .nn.modes import evaluation, modes_kept
 from .nn.networks import dense_modules
-from .objectives.classification import Classifier, check_ends_in_head
+from .objectives.classification import Classifier, check_ends_in_head, cross_entropy
 from .objectives.ranking import OutputLoss
+from .objectives.regression import Regressor
 from .plan import FinetunePlan
 from .randomness import Randomness
 from .recipe import check
@@ -43,9 +49,10 @@ class FinetuneResult:
     ----------
     history : list of dict
         One record for every summary and validation: update, epoch, training_loss (mean a row since the record
-        before), validation_loss (mean cross-entropy), validation_error (percent), learning_rate, seconds.
+        before), validation_loss (mean cross-entropy), validation_error (percent), learning_rate, seconds. Where the
+        loss is "squared", validation_loss is that, and R^2 is in validation_r2.
     classes : list
-        The label of each output.
+        The label of each output; empty where the loss is "squared".
     updates : int
         Updates made.
     seconds : float
@@ -66,6 +73,9 @@ def finetune(
     inputs: Any,
     targets: Any,
     *,
+    classes: Sequence[Any] | None = None,
+    sample_weight: Any = None,
+    class_weight: ClassWeight | None = None,
     loss: OutputLoss = DEFAULTS.loss,
     epochs: int = DEFAULTS.epochs,
     batch_size: int = DEFAULTS.batch_size,
@@ -95,19 +105,30 @@ def finetune(
     callbacks: Sequence[Callback] = (),
     verbose: int = 0,
 ) -> FinetuneResult:
-    """Train a classifier in place on labelled rows; rows without a label are left out.
+    """Train a classifier or regressor in place on labelled rows; rows without a label are left out.
 
     Parameters
     ----------
     network : nn.Module
-        Maps rows to one output (logit) per class.
+        Maps rows to one output (logit) per class, or per quantity.
     inputs : array, tensor, path or Source
         Rows (n, features), as `open_source` takes them.
     targets : array, tensor, path or Source
-        One label a row, whole numbers or text; -1, NaN or None is no label.
-    loss : "cross_entropy" or RankingLoss
-        Of the outputs. `RankingLoss` computes the outputs of a few sampled labels only, for networks with very many;
-        the network must end in its last ``nn.Linear``. Validation looks at all outputs either way.
+        One label a row, whole numbers or text; -1, NaN or None is no label. Where the loss is "squared", one or
+        several numbers a row, (n,) or (n, outputs); NaN or None is no label, -1 is a number.
+    classes : sequence, optional
+        The label of each output, sorted, where not every class is among the targets; None: those that are.
+    sample_weight : array, shape (n,), optional
+        What each row counts in the loss. The weights of the labelled rows are scaled to a mean of 1, so that the
+        learning rate means what it does without them.
+    class_weight : "balanced", mapping or None
+        What the rows of each class count besides: a weight by label, 1 for those not named; "balanced" gives every
+        class the same weight in all.
+    loss : "cross_entropy", "squared" or RankingLoss
+        Of the outputs. "squared" is half the squared error, summed over outputs, for targets that are quantities; give
+        them in standard units, or the learning rate has to follow their scale. `RankingLoss` computes the outputs of a
+        few sampled labels only, for networks with very many; the network must end in its last ``nn.Linear``.
+        Validation looks at all outputs either way.
     epochs, batch_size, learning_rate, optimizer, momentum, schedule, momentum_schedule, l1, l2, max_norm, clip_norm, \
 bias_rate, fan_in_scaling
         As in `layerwise.pretrain`.
@@ -115,8 +136,9 @@ bias_rate, fan_in_scaling
         Epochs in which only the output head is trained, before all layers are.
     freeze : sequence of str
         Names of modules or parameters that stay as they are; ``requires_grad`` is put back afterwards.
-    validation : float or (inputs, targets)
-        Held-out labelled rows, or the fraction of the labelled rows to hold out.
+    validation : float, (inputs, targets) or (inputs, targets, sample_weight)
+        Held-out labelled rows, or the fraction of the labelled rows to hold out. Their weights, those of their classes
+        included, count in the validation too.
     early_stopping : EarlyStopping or None
         Needs ``validation``; the best parameters are kept.
     summary_every, validate_every, checkpoint_every, precision, device, random_state, run_dir, resume, callbacks, \
@@ -145,87 +167,151 @@ verbose
     given = {key: value for key, value in locals().items() if key in names}
     plan = check(FinetunePlan, given, "finetune")
     seed = seed_of(random_state, run_dir, resume)
-    rows, codes, classes = _labelled(inputs, targets)
-    held_out = None
-    if isinstance(validation, float):
-        kept, held = hold_out(len(rows), validation, Randomness(seed).child("validation"))
-        held_out, rows, codes = (rows[held], codes[held]), rows[kept], codes[kept]
-    elif validation is not None:
-        held_out = _given_rows(validation, classes)
+    weighing = (sample_weight, class_weight)
+    labelled, known = _labelled(inputs, targets, plan, None if classes is None else np.asarray(classes), *weighing)
+    labelled, held_out = _hold_out(labelled, validation, plan, known, class_weight, Randomness(seed))
     device = pick_device(device)
-    check_finetuning(network, rows, codes, plan, held_out)
+    check_finetuning(network, labelled.rows, labelled.targets, plan, held_out)
     folder = None
     if run_dir is not None:
-        folder = RunFolder.open(run_dir, resume, identity_of(plan, seed, rows, codes, *(held_out or ())), seed)
+        parts = (*labelled, *(held_out or ()))
+        folder = RunFolder.open(run_dir, resume, identity_of(plan, seed, *parts), seed)
         folder.write_environment(matmul_route(), processor()[1])
         start_alike(network, folder)
     around = Surroundings("finetune", Randomness(seed), folder, with_printing(callbacks, verbose))
-    fitted = finetune_network(network, rows, codes, plan, around, device, held_out)
-    return FinetuneResult(fitted.records, classes.tolist(), fitted.updates, fitted.seconds, fitted.best_update)
+    fitted = finetune_network(
+        network, labelled.rows, labelled.targets, plan, around, device, held_out, labelled.weights
+    )
+    return FinetuneResult(fitted.records, known.tolist(), fitted.updates, fitted.seconds, fitted.best_update)
 
 
-def _given_rows(validation: Any, classes: Any) -> tuple[Tensor, Tensor]:
-    """Return the labelled ones of the held-out rows that were given, with the codes of the known classes."""
-    if not isinstance(validation, (tuple, list)) or len(validation) != 2:
+class Labelled(NamedTuple):
+    """Labelled rows, (n, ...), with the class of each, (n,), or its quantities, (n, K), and what each counts, (n,)."""
+
+    rows: Tensor
+    targets: Tensor
+    weights: Tensor | None = None
+
+    def select(self, chosen: Tensor) -> Labelled:
+        """Return some of them, by number."""
+        weights = None if self.weights is None else self.weights[chosen]
+        return Labelled(self.rows[chosen], self.targets[chosen], weights)
+
+
+def _hold_out(
+    labelled: Labelled,
+    validation: Any,
+    plan: FinetunePlan,
+    classes: np.ndarray,
+    class_weight: ClassWeight | None,
+    randomness: Randomness,
+) -> tuple[Labelled, Labelled | None]:
+    """Return the rows to train on and those to validate on: a fraction of the same, or given beside them."""
+    if validation is None:
+        return labelled, None
+    if isinstance(validation, float):
+        kept, held = hold_out(len(labelled.rows), validation, randomness.child("validation"))
+        return labelled.select(kept), labelled.select(held)
+    if not isinstance(validation, (tuple, list)) or len(validation) not in (2, 3):
         raise PlanError(
             f"validation is {type(validation).__name__}, expected a fraction or (inputs, targets)",
             "set validation=0.1, or give held-out rows with their labels",
         )
-    rows, codes, _ = _labelled(validation[0], validation[1], classes)
-    return rows, codes
+    inputs, targets, *weights = validation
+    weights = weights[0] if weights else None
+    return labelled, _labelled(inputs, targets, plan, classes, weights, class_weight)[0]
 
 
-def _labelled(inputs: Any, targets: Any, classes: Any = None) -> tuple[Tensor, Tensor, Any]:
-    """Return the rows that have a label, their codes and the classes; no other rows are kept in memory."""
-    source = open_source(inputs)
-    codes, classes = load_targets(open_source(targets, kind="targets"), source.shape[0], classes=classes)
-    chosen = (codes >= 0).nonzero().squeeze(1)
-    some = len(chosen) < len(codes)
-    rows = Streamed(source).select(chosen).read(0, len(chosen)) if some else load_rows(source)
-    return rows, codes[chosen], classes
+def _labelled(
+    inputs: Any,
+    targets: Any,
+    plan: FinetunePlan,
+    classes: np.ndarray | None,
+    sample_weight: Any,
+    class_weight: ClassWeight | None,
+) -> tuple[Labelled, np.ndarray]:
+    """Return the rows that have a label, and the classes; no other rows are kept in memory."""
+    source, given = open_source(inputs), open_source(targets, kind="targets")
+    count = source.shape[0]
+    weights = None if sample_weight is None else row_weights(sample_weight, count)
+    if plan.loss == "squared":
+        if class_weight is not None or (classes is not None and len(classes)):
+            raise PlanError("classes are named, but the loss is 'squared': targets are quantities", "leave them out")
+        values, has_label = load_quantities(given, count)
+        classes, chosen = np.empty(0), has_label.nonzero().squeeze(1)
+    else:
+        values, classes = load_targets(given, count, classes=classes)
+        chosen = (values >= 0).nonzero().squeeze(1)
+    values = values[chosen]
+    weights = None if weights is None else weights[chosen]
+    if class_weight is not None:
+        by_class = class_weights(class_weight, values, classes)
+        weights = by_class if weights is None else weights * by_class
+    return Labelled(_rows(source, chosen), values, None if weights is None else of_mean_1(weights)), classes
+
+
+def _rows(source: Source, chosen: Tensor) -> Tensor:
+    if len(chosen) == source.shape[0]:
+        return load_rows(source)
+    if isinstance(source, SparseSource):
+        return load_rows(SparseSource(load_sparse(source)[chosen.numpy()], source.name))
+    return Streamed(source).select(chosen).read(0, len(chosen))
 
 
 def finetune_network(
     network: nn.Module,
     rows: Tensor,
-    codes: Tensor,
+    targets: Tensor,
     plan: FinetunePlan,
     around: Surroundings,
     device: str | torch.device = "auto",
-    held_out: tuple[Tensor, Tensor] | None = None,
+    held_out: tuple[Tensor, Tensor] | Labelled | None = None,
+    weights: Tensor | None = None,
 ) -> Fitted:
     """Fine-tune by a checked plan on labelled rows; `finetune` is the door to it."""
     with modes_kept(network), moved(network, pick_device(device)) as place, exact_float32():
         precision = next(network.parameters()).dtype
-        rows, codes = rows.to(place, precision), codes.to(place)
+        labelled = _placed(Labelled(rows, targets, weights), place, precision)
         validate = None
         if held_out is not None:
-            validate = validation_of(network, held_out[0].to(place, precision), held_out[1].to(place))
+            validate = validation_of(network, *_placed(Labelled(*held_out), place, precision))
         for name in plan.freeze:
             _part(network, name).requires_grad_(False)
         if plan.head_first:
             first = plan.model_copy(update={"epochs": plan.head_first, "early_stopping": None})
             with _only_head(network):
-                _fit(network, rows, codes, first, around, "head", validate)
-        return _fit(network, rows, codes, plan, around, "all", validate)
+                _fit(network, labelled, first, around, "head", validate)
+        return _fit(network, labelled, plan, around, "all", validate)
+
+
+def _placed(labelled: Labelled, place: torch.device, precision: torch.dtype) -> Labelled:
+    """Return rows on a device; what is no class is in the network's precision."""
+    rows, targets, weights = labelled
+    targets = targets.to(precision) if targets.is_floating_point() else targets
+    weights = None if weights is None else weights.to(place, precision)
+    return Labelled(rows.to(place, precision), targets.to(place), weights)
 
 
 def _fit(
     network: nn.Module,
-    rows: Tensor,
-    codes: Tensor,
+    labelled: Labelled,
     plan: FinetunePlan,
     around: Surroundings,
     name: str,
     validate: Validate | None,
 ) -> Fitted:
     fitting = around.fitting("" if name == "all" else name, validate)
-    batches = Batches(rows, codes, plan.batch_size, fitting.randomness)
-    return fit(Classifier(network, plan.loss), batches, plan, plan.learning_rate, fitting)
+    rows, targets, weights = labelled
+    batches = Batches(rows, targets, plan.batch_size, fitting.randomness, weights=weights)
+    learner = Regressor(network) if plan.loss == "squared" else Classifier(network, plan.loss)
+    return fit(learner, batches, plan, plan.learning_rate, fitting)
 
 
-def validation_of(network: nn.Module, rows: Tensor, codes: Tensor) -> Validate:
-    """Return what measures a classifier on held-out rows: mean cross-entropy and error in percent.
+def validation_of(network: nn.Module, rows: Tensor, targets: Tensor, weights: Tensor | None = None) -> Validate:
+    """Return what measures a network on held-out rows, each times its weight.
+
+    Of a classifier, whose targets are whole numbers: mean cross-entropy and error in percent. Of a regressor: half the
+    squared error, summed over outputs, and R^2, averaged over outputs.
 
     Examples
     --------
@@ -237,11 +323,22 @@ def validation_of(network: nn.Module, rows: Tensor, codes: Tensor) -> Validate:
 
     def validate() -> dict[str, float]:
         outputs = predict_outputs(network, rows)
-        loss = float(nn.functional.cross_entropy(outputs, codes))
-        wrong = float((outputs.argmax(1) != codes).double().mean())
+        if targets.is_floating_point():
+            return _squared(outputs, targets, weights)
+        loss = float(cross_entropy(outputs, targets, weights))
+        wrong = float(weighted_mean((outputs.argmax(1) != targets).double(), weights))
         return {"validation_loss": loss, "validation_error": 100.0 * wrong}
 
     return validate
+
+
+def _squared(outputs: Tensor, targets: Tensor, weights: Tensor | None) -> dict[str, float]:
+    loss = 0.5 * float(weighted_mean((outputs - targets).square().sum(1), weights))
+    if len(targets) < 2:
+        return {"validation_loss": loss}  # R^2 of one row is not defined
+    by_row = None if weights is None else weights.double().cpu().numpy()
+    r2 = r2_score(targets.double().cpu().numpy(), outputs.double().cpu().numpy(), sample_weight=by_row)
+    return {"validation_loss": loss, "validation_r2": float(r2)}
 
 
 def predict_outputs(network: nn.Module, rows: Tensor) -> Tensor:
@@ -253,7 +350,11 @@ def predict_outputs(network: nn.Module, rows: Tensor) -> Tensor:
 
 
 def check_finetuning(
-    network: nn.Module, rows: Tensor, codes: Tensor, plan: FinetunePlan, held_out: tuple[Tensor, Tensor] | None
+    network: nn.Module,
+    rows: Tensor,
+    targets: Tensor,
+    plan: FinetunePlan,
+    held_out: tuple[Tensor, Tensor] | Labelled | None,
 ) -> None:
     """Find what would stop fine-tuning half-way before any file is written."""
     check_precision(network, plan)
@@ -263,6 +364,8 @@ def check_finetuning(
         )
     if len(rows) == 0 or (held_out is not None and len(held_out[0]) == 0):
         raise DataError(f"no {'validation ' if len(rows) else ''}row has a label", "label some, or leave them out")
+    if plan.loss == "squared" and not targets.is_floating_point():
+        raise PlanError("the loss is 'squared', but the targets are classes", 'leave loss at "cross_entropy"')
     frozen = {id(p) for name in plan.freeze for p in _parameters(_part(network, name))}
     if all(id(p) in frozen or not p.requires_grad for p in network.parameters()):
         raise NetworkError("the network has no parameter to train", "freeze fewer of them")
@@ -277,11 +380,20 @@ def check_finetuning(
             f"{'' if held_out is None else f' and validation rows of shape {tuple(held_out[0].shape[1:])}'}: {error}",
             "give rows of the width of its first module; rows of more dimensions need an nn.Flatten first",
         ) from error
-    needed = int(codes.max()) + 1
+    _check_outputs(network, rows, outputs, targets, plan)
+
+
+def _check_outputs(network: nn.Module, rows: Tensor, outputs: Tensor, targets: Tensor, plan: FinetunePlan) -> None:
+    found = f"the network's output has shape {tuple(outputs.shape[1:])} a row"
+    if plan.loss == "squared":
+        if outputs.shape[1:] != targets.shape[1:]:
+            needed = targets.shape[1]
+            raise NetworkError(f"{found}, the targets have {needed} a row", f"end the network in {needed} outputs")
+        return
+    needed = int(targets.max()) + 1
     if outputs.ndim != 2 or outputs.shape[1] < needed:
         raise NetworkError(
-            f"the network's output has shape {tuple(outputs.shape[1:])} a row, the labels have {needed} classes",
-            f"end the network in a head of {needed} outputs",
+            f"{found}, the labels have {needed} classes", f"end the network in a head of {needed} outputs"
         )
     if plan.loss != "cross_entropy":
         weight = next(network.parameters())

@@ -65,6 +65,11 @@ def _objectives(value: Any) -> Any:
     return _objective(value)
 
 
+ObjectiveSetting = Annotated[
+    AnyObjective | Annotated[tuple[AnyObjective, ...], Field(min_length=1)] | None, BeforeValidator(_objectives)
+]
+
+
 class TrainingPlan(Table):
     """What every training has: the size of its updates and what is done every so many of them."""
 
@@ -124,9 +129,7 @@ class TrainingPlan(Table):
 class PretrainPlan(TrainingPlan):
     """The table ``[pretrain]``: arguments of `layerwise.pretrain`."""
 
-    objective: Annotated[
-        AnyObjective | Annotated[tuple[AnyObjective, ...], Field(min_length=1)] | None, BeforeValidator(_objectives)
-    ] = DenoisingAutoencoder()
+    objective: ObjectiveSetting = DenoisingAutoencoder()
     layers: Literal["auto"] | tuple[str, ...] = "auto"
     activation: Literal["auto"] | ActivationName = "auto"
     corrupt: Literal["layer", "input"] = "layer"

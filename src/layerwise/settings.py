@@ -225,7 +225,8 @@ class EarlyStopping(Table):
     """Stop when the validation result has not improved enough for long enough; the best parameters are returned.
 
     Training starts with ``patience`` updates (None: 10 epochs). A validation result below ``improvement`` times the
-    best sets the patience to at least ``growth`` times the present update.
+    best sets the patience to at least ``growth`` times the present update, and with ``wait`` to at least that many
+    updates from now: with ``improvement`` and ``growth`` at 1, it stops when so many brought nothing better.
 
     References
     ----------
@@ -240,3 +241,4 @@ class EarlyStopping(Table):
     patience: Count | None = None
     improvement: Annotated[float, Field(gt=0.0, le=1.0)] = 0.995
     growth: Annotated[float, Field(ge=1.0)] = 2.0
+    wait: Count | None = None

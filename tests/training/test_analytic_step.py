@@ -24,6 +24,7 @@ from layerwise.objectives.denoising import DenoisingAutoencoder
 from layerwise.objectives.objective import FeatureFacts
 from layerwise.objectives.ranking import RankingLoss
 from layerwise.objectives.rbm import RBM
+from layerwise.objectives.regression import Regressor
 from layerwise.objectives.sparse import SparseAutoencoder
 from layerwise.plan import TrainingPlan
 from layerwise.randomness import Randomness
@@ -64,12 +65,13 @@ def layer(activation: nn.Module | None, bias: bool = True) -> Layer:
 def pretraining(objective, activation=SIGMOID, real=False, bias=True):
     def build():
         generator = torch.Generator().manual_seed(3)
-        return objective.build(layer(activation, bias), FeatureFacts.of(rows(real)), generator), rows(real), None
+        learner = objective.build(layer(activation, bias), FeatureFacts.of(rows(real)), generator)
+        return learner, rows(real), None, None
 
     return build
 
 
-def finetuning(*modules, freeze=()):
+def finetuning(*modules, freeze=(), weighted=False, squared=False):
     def build():
         generator = torch.Generator().manual_seed(4)
         network = nn.Sequential(*copy.deepcopy(modules)).double()
@@ -77,7 +79,12 @@ def finetuning(*modules, freeze=()):
             for name, parameter in network.named_parameters():
                 parameter.copy_(torch.randn(parameter.shape, generator=generator, dtype=torch.float64) * 0.5)
                 parameter.requires_grad_(name not in freeze)
-        return Classifier(network), rows(True), torch.randint(3, (ROWS,), generator=generator)
+        codes = torch.randint(3, (ROWS,), generator=generator)
+        weights = torch.rand(ROWS, generator=generator, dtype=torch.float64) * 2
+        if squared:
+            targets = torch.randn(ROWS, 3, generator=generator, dtype=torch.float64)
+            return Regressor(network), rows(True), targets, weights if weighted else None
+        return Classifier(network), rows(True), codes, weights if weighted else None
 
     return build
 
@@ -119,6 +126,9 @@ PERCEPTRONS = {
     ),
     "head-only": finetuning(nn.Linear(FEATURES, 9), TANH, nn.Linear(9, 3), freeze=("0.weight", "0.bias")),
     "two-activations": finetuning(nn.Linear(FEATURES, 9), TANH, SIGMOID, nn.Linear(9, 3)),
+    "weighted": finetuning(nn.Linear(FEATURES, 9), TANH, nn.Linear(9, 3), weighted=True),
+    "squared": finetuning(nn.Linear(FEATURES, 9), SIGMOID, nn.Dropout(0.2), nn.Linear(9, 3), squared=True),
+    "squared-weighted": finetuning(nn.Linear(FEATURES, 9), RELU, nn.Linear(9, 3), squared=True, weighted=True),
 }
 LEARNERS = {**AUTOENCODERS, **OTHER_AUTOENCODERS, **MACHINES, **PERCEPTRONS}
 CASES = [
@@ -129,10 +139,10 @@ CASES = [
 
 def trained(build, settings, kind):
     """Return the learner after 50 updates with a step of this kind, and the losses on the way."""
-    learner, inputs, targets = build()
+    learner, inputs, targets, weights = build()
     plan = TrainingPlan(epochs=1, batch_size=BATCH, **settings)
     step = kind(learner, plan)
-    batches = Batches(inputs, targets, BATCH, Randomness(0))  # the last batch of an epoch is smaller
+    batches = Batches(inputs, targets, BATCH, Randomness(0), weights=weights)  # the last batch of an epoch is smaller
     losses = []
     with torch.random.fork_rng(devices=[]):
         for update in range(UPDATES):
@@ -166,7 +176,7 @@ def test_memory_passes_from_one_step_to_the_other(settings: dict) -> None:
     plan = TrainingPlan(epochs=1, batch_size=BATCH, **settings)
     ended = []
     for kinds in ((AutogradStep, AutogradStep), (AnalyticStep, AutogradStep), (AutogradStep, AnalyticStep)):
-        learner, inputs, _ = LEARNERS["clean"]()
+        learner, inputs, _, _ = LEARNERS["clean"]()
         batches = Batches(inputs, None, BATCH, Randomness(0))
         memory: dict[str, torch.Tensor] = {}
         for kind in kinds:
@@ -222,13 +232,13 @@ def test_any_other_network_is_left_to_autograd(name: str) -> None:
     ids=lambda objective: objective.kind,
 )
 def test_any_other_objective_is_left_to_autograd(objective) -> None:
-    learner, _, _ = pretraining(objective)()
+    learner, _, _, _ = pretraining(objective)()
     assert type(step_for(learner, TrainingPlan(epochs=1, batch_size=5), (FEATURES,))) is AutogradStep
 
 
 def test_what_has_factors_is_stepped_by_them() -> None:
     for build in LEARNERS.values():
-        learner, inputs, _ = build()
+        learner, inputs, _, _ = build()
         assert type(step_for(learner, TrainingPlan(epochs=1, batch_size=5), inputs.shape[1:])) is AnalyticStep
 
 

@@ -24,14 +24,17 @@ class Batch(NamedTuple):
     inputs : Tensor, shape (B, ...)
         What the learner is fed.
     targets : Tensor of int64, shape (B,), or None
-        Class of each row.
+        Class of each row; or its quantities, shape (B, K).
     raw : Tensor, shape (B, ...), or None
         The same rows as the lowest layer is fed them, where noise is put on those.
+    weights : Tensor, shape (B,), or None
+        What each row counts.
     """
 
     inputs: Tensor
     targets: Tensor | None = None
     raw: Tensor | None = None
+    weights: Tensor | None = None
 
 
 class Batches:
@@ -49,6 +52,8 @@ class Batches:
         What belongs to them.
     raw : Tensor, Features or None, shape (N, ...)
         The same rows as the lowest layer is fed them.
+    weights : Tensor or None, shape (N,)
+        What each row counts.
     batch_size : int
         Rows per update; more than there are gives one batch of all.
     randomness : Randomness
@@ -81,6 +86,7 @@ class Batches:
         batch_size: int,
         randomness: Randomness,
         raw: Tensor | Features | None = None,
+        weights: Tensor | None = None,
     ) -> None:
         self.inputs = as_features(inputs)
         self.raw = None if raw is None else as_features(raw)
@@ -91,13 +97,11 @@ class Batches:
             raise DataError("there are no rows to train on", "give at least one row")
         if targets is not None and len(targets) != self.rows:
             raise DataError(f"targets have {len(targets)} rows, inputs have {self.rows}", "give one target per row")
-        self.targets = targets
+        self.targets, self.weights = targets, weights
         self.batch_size = batch_size
         self.randomness = randomness
         self.waited = 0.0
-        full, left = divmod(self.rows, batch_size)
-        joins = left == 1 and full > 0
-        self.per_epoch = full + (left > 0) - joins
+        self.per_epoch = updates_per_epoch(self.rows, batch_size)
 
     def epoch(self, number: int, start: int = 0) -> Generator[Batch]:
         """Yield the batches of an epoch, from update `start` of it on.
@@ -158,10 +162,12 @@ class Batches:
 
     def _batch(self, window: _Loaded, part: slice) -> Batch:
         places = window.order[part]
-        targets = None
-        if self.targets is not None:
-            targets = self.targets.index_select(0, window.numbers[part].to(self.targets.device))
-        return Batch(window.inputs.take(places), targets, None if window.raw is None else window.raw.take(places))
+        targets, weights = (
+            None if each is None else each.index_select(0, window.numbers[part].to(each.device))
+            for each in (self.targets, self.weights)
+        )
+        raw = None if window.raw is None else window.raw.take(places)
+        return Batch(window.inputs.take(places), targets, raw, weights)
 
 
 class _Loaded(NamedTuple):
@@ -174,14 +180,23 @@ class _Loaded(NamedTuple):
     used: int
 
 
+def updates_per_epoch(rows: int, batch_size: int) -> int:
+    """Return the number of batches that an epoch deals.
+
+    Examples
+    --------
+    >>> updates_per_epoch(6, 3), updates_per_epoch(7, 3), updates_per_epoch(8, 3)
+    (2, 2, 3)
+    """
+    full, left = divmod(rows, batch_size)
+    return full + (left > 0) - (left == 1 and full > 0)
+
+
 def _joined(parts: list[Batch]) -> Batch:
     """Return batches as one; rows of two windows meet where one ends."""
-    first = parts[0]
-    return Batch(
-        torch.cat([part.inputs for part in parts]),
-        None if first.targets is None else torch.cat([part.targets for part in parts if part.targets is not None]),
-        None if first.raw is None else torch.cat([part.raw for part in parts if part.raw is not None]),
-    )
+    inputs, *others = (None if each[0] is None else torch.cat(each) for each in zip(*parts, strict=True))
+    assert inputs is not None
+    return Batch(inputs, *others)
 
 
 def hold_out(rows: int, fraction: float, randomness: Randomness) -> tuple[Tensor, Tensor]:

@@ -9,6 +9,7 @@ import torch
 from torch import Generator, Tensor, nn
 
 from ..data.batches import Batch
+from ..data.weights import weighted_mean
 from ..errors import NetworkError
 from ..nn.chain import backward, chain_of, forward, takes
 from ..nn.modes import evaluation
@@ -20,7 +21,9 @@ from .ranking import OutputLoss, RankingLoss, margin_losses, rank_weights
 class Classifier(nn.Module):
     r"""The learner of fine-tuning: a network and the loss of its outputs.
 
-    .. math:: \ell = -\log \mathrm{softmax}(f(x))_y, \text{ averaged over rows; or } \texttt{RankingLoss}
+    .. math:: \ell = -\log \mathrm{softmax}(f(x))_y \text{ or } \texttt{RankingLoss}
+
+    averaged over rows, each times its weight.
 
     Parameters
     ----------
@@ -56,7 +59,7 @@ class Classifier(nn.Module):
         """Return the mean loss of a batch; noise is the network's dropout, and the draw of labels."""
         assert batch.targets is not None
         if self.ranking is None:
-            return nn.functional.cross_entropy(self.network(batch.inputs), batch.targets)
+            return cross_entropy(self.network(batch.inputs), batch.targets, batch.weights)
         (head,) = self._head
         codes = input_of(head, self.network, batch.inputs)
         negatives = other_labels(batch.targets, head.out_features, self.ranking.negatives, generator)
@@ -64,7 +67,8 @@ class Classifier(nn.Module):
         scores = torch.bmm(nn.functional.embedding(labels, head.weight), codes[:, :, None]).squeeze(2)
         if head.bias is not None:
             scores = scores + head.bias[labels]
-        return margin_losses(scores[:, 0], scores[:, 1:], self.ranking.margin, self.weights).mean()
+        losses = margin_losses(scores[:, 0], scores[:, 1:], self.ranking.margin, self.weights)
+        return weighted_mean(losses, batch.weights)
 
     def factored(self, shape: Sequence[int]) -> bool:
         """Say whether `factors` holds: cross-entropy of a multi-layer perceptron."""
@@ -75,13 +79,30 @@ class Classifier(nn.Module):
         assert self._chain is not None and batch.targets is not None
         outputs, kept = forward(self._chain, batch.inputs)
         log_probability = outputs.log_softmax(1)
-        loss = nn.functional.nll_loss(log_probability, batch.targets)
+        reduction = "mean" if batch.weights is None else "none"
+        loss = nn.functional.nll_loss(log_probability, batch.targets, reduction=reduction)
         by_output = log_probability.exp_()
         by_output[torch.arange(len(by_output), device=by_output.device), batch.targets] -= 1.0
+        if batch.weights is not None:
+            loss = weighted_mean(loss, batch.weights)
+            by_output.mul_(batch.weights[:, None])
         return Factors(loss, backward(self._chain, kept, by_output), 1 / len(by_output))
 
     def after_update(self) -> None:
         """Nothing to project."""
+
+
+def cross_entropy(outputs: Tensor, targets: Tensor, weights: Tensor | None = None) -> Tensor:
+    """Return the cross-entropy of outputs (rows, classes), averaged over rows, each times its weight.
+
+    Examples
+    --------
+    >>> cross_entropy(torch.zeros(3, 4), torch.tensor([0, 1, 3])).exp()
+    tensor(4.)
+    """
+    if weights is None:
+        return nn.functional.cross_entropy(outputs, targets)
+    return weighted_mean(nn.functional.cross_entropy(outputs, targets, reduction="none"), weights)
 
 
 def other_labels(labels: Tensor, classes: int, count: int, generator: Generator) -> Tensor:

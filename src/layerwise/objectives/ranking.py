@@ -125,7 +125,7 @@ class RankingLoss:
 
 
 # the tag is what a fault in a recipe is looked up by
-OutputLoss = Literal["cross_entropy"] | Annotated[RankingLoss, Tag("ranking-loss")]
+OutputLoss = Literal["cross_entropy", "squared"] | Annotated[RankingLoss, Tag("ranking-loss")]
 
 
 class RankingLearner(nn.Module):

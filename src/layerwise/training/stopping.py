@@ -38,7 +38,7 @@ class Patience:
         if not result < self.best:  # so written, nan is no improvement
             return False
         if result < self.rule.improvement * self.best:
-            self.limit = max(self.limit, math.ceil(self.rule.growth * update))
+            self.limit = max(self.limit, math.ceil(self.rule.growth * update), update + (self.rule.wait or 0))
         self.best, self.best_update = result, update
         return True
 

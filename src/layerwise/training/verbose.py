@@ -22,6 +22,8 @@ def line_of(progress: Progress) -> str:
     parts += [f"{word} {record[key]:.4g}" for key, word in words.items() if key in record]
     if "validation_error" in record:
         parts.append(f"validation error {record['validation_error']:.2f} %")
+    if "validation_r2" in record:
+        parts.append(f"validation R^2 {record['validation_r2']:.3f}")
     if progress.rows_per_second:
         parts.append(f"{progress.rows_per_second:,.0f} rows/s")
     return ", ".join(parts)
