@@ -12,6 +12,7 @@ import torch
 DOCS = Path(__file__).parent.parent / "docs"
 PAGES = sorted(page for page in DOCS.rglob("*.md") if "```python" in page.read_text(encoding="utf-8"))
 WITH_PYTHON = {
+    "data.md",
     "density.md",
     "graph.md",
     "networks.md",

@@ -11,7 +11,17 @@ import torch
 from pydantic import BaseModel, ValidationError
 from torch import nn
 
-from layerwise import DenoisingAutoencoder, EarlyStopping, InverseTime, Linear, compare, finetune, pretrain, search
+from layerwise import (
+    DenoisingAutoencoder,
+    EarlyStopping,
+    InverseTime,
+    Linear,
+    Preparation,
+    compare,
+    finetune,
+    pretrain,
+    search,
+)
 from layerwise.plan import (
     UNFIT_OPTIMIZERS,
     ComparePlan,
@@ -36,7 +46,10 @@ FROM_OTHER_TABLES = {
     "objective": (PretrainPlan, "objective"),
     "network": (NetworkPlan, "hidden_layer_sizes"),
     "test": (DataPlan, "test"),
+    "impute": (DataPlan, "impute"),
+    "encode": (DataPlan, "encode"),
     "scale": (DataPlan, "scale"),
+    "kinds": (DataPlan, "kinds"),
     "pretrain_inputs": (DataPlan, "pretrain_inputs"),
 }
 # arguments that no recipe can hold: the rows, the machine, the run's place, what is watched
@@ -72,6 +85,12 @@ def test_compare_and_search_take_the_other_tables_defaults(door: Callable[..., A
     arguments = inspect.signature(door).parameters
     for name, (table, key) in FROM_OTHER_TABLES.items():
         assert arguments[name].default == defaults(table)[key], name
+
+
+def test_a_preparation_has_the_data_tables_defaults() -> None:
+    arguments = inspect.signature(Preparation.fit).parameters
+    for name in ("impute", "encode", "scale"):
+        assert arguments[name].default == defaults(DataPlan)[name], name
 
 
 def test_the_doors_agree_on_what_they_share() -> None:
@@ -139,6 +158,11 @@ def test_equal_settings_are_equal_plans() -> None:
         (DataPlan, {"test": 0.0}),
         (DataPlan, {"test": 1.0}),
         (DataPlan, {"scale": 0.0}),
+        (DataPlan, {"scale": "standrad"}),
+        (DataPlan, {"impute": "mode"}),
+        (DataPlan, {"encode": "hash"}),
+        (DataPlan, {"kinds": {"age": "float"}}),
+        (DataPlan, {"inputs": ()}),
         (NetworkPlan, {"hidden_layer_sizes": (10, 0)}),
         (NetworkPlan, {"dropout": 1.0}),
         (InverseTime, {"tau": 0}),

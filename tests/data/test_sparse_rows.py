@@ -152,8 +152,8 @@ def test_a_dense_data_set_goes_before_a_group_with_no_usual_name(tmp_path):
     assert open_source(path, name="graph").sparse
 
 
-def test_an_npz_of_dense_arrays_is_refused(tmp_path):
-    np.savez(tmp_path / "rows.npz", rows=ROWS)
+def test_a_damaged_npz_of_a_sparse_matrix_is_refused(tmp_path):
+    np.savez(tmp_path / "rows.npz", format=np.array("csr"), data=ROWS)
     with pytest.raises(DataError, match=r"no sparse matrix.*\nhint: .*save_npz"):
         open_source(tmp_path / "rows.npz")
 

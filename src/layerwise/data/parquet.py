@@ -12,6 +12,7 @@ import numpy as np
 from ..errors import DataError, nearest
 from .arrays import ArraySource, check_block
 from .hdf5 import CONVENTIONAL
+from .table import PREPARE, listing
 
 logger = logging.getLogger("layerwise")
 SUFFIXES = (".parquet", ".pq")
@@ -92,7 +93,7 @@ class ParquetSource:
                 empty = first + values.is_null().to_numpy().argmax()
                 raise DataError(
                     f"{self.name}: row {empty}, column {column!r} is empty (rows counted from 0)",
-                    "remove such rows or fill the gaps first, for example with sklearn.impute.SimpleImputer",
+                    PREPARE,
                 )
             rows[:, place] = values.to_numpy()
         self._last = number, rows
@@ -107,7 +108,7 @@ def open_labels(path: Path, name: str | None) -> ArraySource:
         usual = [column for column in CONVENTIONAL["targets"] if column in known] or known
         if len(usual) != 1 and usual == known:
             raise DataError(
-                f"{path}: several columns could be the targets; it holds {_listing(known)}",
+                f"{path}: several columns could be the targets; it holds {listing(known)}",
                 f"name the one to use, for example {path}::{known[-1]}",
             )
         name = usual[0]
@@ -152,8 +153,7 @@ def _check(fields: list[Any], path: Path) -> None:
         if not _numeric(field):
             raise DataError(
                 f"{path}: column {field.name!r} holds {field.type}, expected numbers",
-                "leave the column out, or turn it into numbers first: text with sklearn.preprocessing.OneHotEncoder, "
-                "dates into days since one of them",
+                PREPARE,
             )
         if field.name in CONVENTIONAL["targets"] and len(fields) > 1:
             logger.warning("%s: column %r is taken as an input like the others; is it the target?", path, field.name)
@@ -165,11 +165,7 @@ def _known(name: str, known: list[str], path: Path) -> str:
     if name not in known:
         near = nearest(name, known)
         raise DataError(
-            f"{path}: no column named {name!r}; it holds {_listing(known)}",
+            f"{path}: no column named {name!r}; it holds {listing(known)}",
             f"did you mean {near!r}?" if near else "give the name of one of these",
         )
     return name
-
-
-def _listing(names: list[str], most: int = 12) -> str:
-    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")

@@ -138,14 +138,29 @@ def _check(source: Source, kind: Kind) -> None:
             "give the real and imaginary parts as columns",
         )
     if dtype.kind not in "buif":
-        encode = "encode each column as numbers first, for example with sklearn.preprocessing.OneHotEncoder"
         what, cure = {
-            "U": ("text", encode),
-            "S": ("text", encode),
-            "O": ("Python objects or text", "where all are numbers use .astype(float), else " + encode),
+            "U": ("text", ENCODE),
+            "S": ("text", ENCODE),
+            "O": ("Python objects or text", "where all are numbers use .astype(float), else " + ENCODE),
             "V": ("records", "give an array with one column per field"),
         }.get(dtype.kind, ("dates or times", "turn them into numbers first, for example days since a date"))
-        raise DataError(f"{name} holds {what} ({dtype}), expected numbers", cure)
+        where = _first_that_is_no_number(source) if dtype.kind in "USO" else ""
+        raise DataError(f"{name} holds {what} ({dtype}){where}, expected numbers", cure)
+
+
+ENCODE = "give a frame, a CSV or Parquet file, whose text columns layerwise.Preparation and layerwise compare encode"
+
+
+def _first_that_is_no_number(source: Source) -> str:
+    """Return where the first such element is, for a message."""
+    for start, stop in blocks(source):
+        for row, items in enumerate(source.read(start, stop).reshape(stop - start, -1).tolist(), start):
+            for column, item in enumerate(items):
+                try:
+                    float(item)
+                except (ValueError, TypeError):
+                    return f", at row {row}, column {column} {item!r} (both counted from 0)"
+    return ", though all of it can be read as numbers"
 
 
 def load_rows(source: Source, *, dtype: torch.dtype = torch.float32, scale: float | None = None) -> torch.Tensor:
@@ -262,5 +277,6 @@ def check_finite(part: torch.Tensor, raw: np.ndarray, start: int, name: str) -> 
     found = "NaN" if np.isnan(value) else str(value)
     raise DataError(
         f"{name}: row {start + row}, column {column} is {found} (both counted from 0)",
-        "remove such rows or fill the gaps first, for example with sklearn.impute.SimpleImputer",
+        "remove such rows, or fill the gaps: with --impute median, layerwise.Preparation.fit(rows, impute='median'), or "
+        "sklearn.impute.SimpleImputer",
     )

@@ -7,13 +7,14 @@ import tempfile
 import weakref
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from ..errors import DataError, RunError
-from .arrays import check_block
+from .arrays import ArraySource, check_block
 from .features import BLOCK_BYTES, WINDOW_BYTES, Dense, Features, Streamed, blocks, bytes_of, numpy_of
 from .source import Source, load_rows
 from .sparse import SparseSource, load_sparse
@@ -128,6 +129,9 @@ class SpilledRows:
         except OSError as error:
             raise self._refused(error) from error
         weakref.finalize(self, self.file.close)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return ArraySource, (self.read(0, self.shape[0]), self.name)  # a file without a name is of one process
 
     def append(self, block: Tensor) -> None:
         """Write further rows."""

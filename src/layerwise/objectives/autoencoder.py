@@ -325,6 +325,6 @@ def _settle(decoder: DecoderName, loss: LossName, layer: str, facts: FeatureFact
         raise DataError(
             f"layer {layer!r}: inputs run from {facts.minimum:.4g} to {facts.maximum:.4g}, "
             f"expected [0, 1] for {'cross-entropy' if loss == 'cross_entropy' else 'a sigmoid decoder'}",
-            "scale the inputs to [0, 1], or set loss to squared and decoder to linear",
+            "scale the inputs to [0, 1] (compare: --scale range), or set loss to squared and decoder to linear",
         )
     return decoder, loss

@@ -313,7 +313,7 @@ def _check(settings: RBM, layer: Layer, facts: FeatureFacts) -> None:
         raise DataError(
             f"layer {layer.name!r}: inputs run from {facts.minimum:.4g} to {facts.maximum:.4g}, "
             "expected [0, 1] for Bernoulli visible units",
-            "scale the inputs to [0, 1], or standardise them and set visible to gaussian",
+            "scale the inputs to [0, 1] (compare: --scale range), or standardise them and set visible to gaussian",
         )
 
 

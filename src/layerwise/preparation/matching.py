@@ -31,7 +31,8 @@ def check_match(table: TableSource, columns: Sequence[Column], left_out: Collect
     extra = [name for name in table.columns if name not in names and name not in left_out]
     for column in columns:
         if column.name not in table.columns:
-            near = nearest(column.name, extra) or nearest(column.name.lower(), [name.lower() for name in extra])
+            small = {name.lower(): name for name in extra}
+            near = nearest(column.name, extra) or small.get(nearest(column.name.lower(), small) or "")
             raise DataError(
                 f"{table.name} lacks the column {column.name!r} of the training rows; it has {listing(table.columns)}",
                 f"is it the column {near!r}? Name it {column.name!r}"

@@ -371,7 +371,8 @@ def _said(left_out: Mapping[str, str]) -> str:
 
 def _tell(name: str, useless: Mapping[str, str]) -> None:
     told = {column: reason for column, reason in useless.items() if reason != "not wanted"}
-    if told:
-        logger.warning(
-            "%s: left out: %s; to keep one, say what it is: --set data.kinds.COLUMN=number (or text)", name, _said(told)
-        )
+    if not told:
+        return
+    naming = [column for column, reason in told.items() if reason not in ("constant", "all missing")]
+    keep = f"; to keep one, say what it is: --set data.kinds.{naming[0]}=number (or text)" if naming else ""
+    logger.warning("%s: left out: %s%s", name, _said(told), keep)
