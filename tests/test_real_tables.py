@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-import layerwise as lw
+from layerwise.errors import DivergenceError
 
 SCRIPTS = Path(__file__).resolve().parents[1] / "scripts"
 TRAINING, TESTED = 210, 90
@@ -126,6 +126,7 @@ def test_each_method_has_as_many_candidates(scripts):
     assert {len(method.candidates) for method in scripts[1].methods().values()} == {6}
 
 
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 @pytest.mark.parametrize("name", ["pre-trained", "random", "logistic regression", "gradient boosting", "MLP",
                                   "label spreading"])  # fmt: skip
 def test_every_method_learns_the_made_table(small, data, name):
@@ -186,14 +187,14 @@ def test_what_is_finished_is_not_repeated(small, tmp_path, monkeypatch):
     frame = made_table()
     tables.measure_table("made", frame, "kind", tmp_path / "whole", range(3))
     needed, fits[:] = len(fits), []
-    assert needed == 3 * 2 * 2 * (2 * 3 + 1)
+    assert needed == 3 * 2 * ((2 * 2 + 1) + (2 * 3 + 1))  # of 12 labels, the rarest class has two: two folds
     monkeypatch.setattr(tables, "methods", lambda: some(stop=16))
     with pytest.raises(KeyboardInterrupt):
         tables.measure_table("made", frame, "kind", tmp_path / "broken", range(3))
     fits.clear()
     monkeypatch.setattr(tables, "methods", some)
     tables.measure_table("made", frame, "kind", tmp_path / "broken", range(3))
-    assert len(fits) == needed - 2 * 7  # two parts were finished
+    assert len(fits) == needed - 2 * 5  # two parts were finished
     whole, broken = (tables.gathered("made", tmp_path / name) for name in ("whole", "broken"))
     for result in (whole, broken):
         for budget in result["budgets"]:
@@ -212,7 +213,7 @@ def test_rates_that_diverge_are_out(small, data):
 
     def fit(own, candidate):
         if candidate["rate"] > 1:
-            raise lw.DivergenceError("the loss is nan", "a lower rate")
+            raise DivergenceError("the loss is nan", "a lower rate")
         return lambda rows: np.zeros(len(rows), dtype=int)
 
     order, errors = tables.tune(methods.Method(({"rate": 9}, {"rate": 1}), fit), known(small, data))
