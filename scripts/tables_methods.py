@@ -120,12 +120,23 @@ def of_scikit_learn(build: Callable[[Candidate, Known], Any]) -> Callable[[Known
 
 
 def spread(known: Known, candidate: Candidate) -> Predict:
-    """Fit label spreading on the labelled rows and some of the others, the same ones whatever is labelled."""
+    """Fit label spreading on the labelled rows and some of the others; a row that no label reaches is of the commonest.
+
+    The others are the first of one order of all rows, whatever is labelled.
+    """
     others = Randomness(known.seed).numpy("spreading").permutation(len(known.inputs))
     others = others[~np.isin(others, known.labelled)][:SPREAD_ROWS]
     codes = np.concatenate([known.codes, np.full(len(others), -1)])
     rows = known.inputs[np.concatenate([known.labelled, others])]
-    return LabelSpreading(kernel="knn", **candidate).fit(rows, codes).predict
+    model = LabelSpreading(kernel="knn", **candidate).fit(rows, codes)
+
+    def predict(new: np.ndarray) -> np.ndarray:
+        with np.errstate(invalid="ignore"):  # 0 of 0, where no label has come
+            shares = model.predict_proba(new)
+        reached = ~np.isnan(shares).any(1)
+        return np.where(reached, model.classes_[shares.argmax(1)], np.bincount(known.codes).argmax())
+
+    return predict
 
 
 def perceptron(candidate: Candidate, known: Known) -> MLPClassifier:

@@ -31,7 +31,7 @@ def scripts():
 def small(scripts, monkeypatch):
     tables, methods = scripts
     monkeypatch.setattr(tables, "BUDGETS", (12, 30))
-    for name, value in {"SIZES": (6,), "EPOCHS": 3, "PRETRAIN_EPOCHS": 1}.items():
+    for name, value in {"SIZES": (20,), "EPOCHS": 3, "PRETRAIN_EPOCHS": 1}.items():
         monkeypatch.setattr(methods, name, value)
     return tables, methods
 
@@ -40,8 +40,8 @@ def made_table(rows: int = TRAINING + TESTED) -> pd.DataFrame:
     random = np.random.default_rng(0)
     kind = np.repeat(["a", "b", "c"], [rows // 2, rows // 3, rows - rows // 2 - rows // 3])
     frame = pd.DataFrame({
-        "size": random.normal(size=rows) + (kind == "b") * 2.0,
-        "colour": np.where(random.random(rows) < 0.7, np.where(kind == "c", "red", "blue"), "green"),
+        "size": random.normal(size=rows) + (kind == "b") * 3.0,
+        "colour": np.where(random.random(rows) < 0.85, np.where(kind == "c", "red", "blue"), "green"),
         "kind": kind,
     })  # fmt: skip
     frame.loc[::7, "size"] = np.nan
@@ -151,6 +151,16 @@ def test_ours_is_the_estimator(small, data, name):
         fitted = methods.classifier(candidate, own.seed).fit(data.inputs, targets)
         np.testing.assert_array_equal(method.fit(own, candidate)(data.test_inputs), fitted.predict(data.test_inputs))
     assert len(method.fit.__self__.started) == 1
+
+
+def test_rows_that_no_label_reaches_are_of_the_commonest_class(small):
+    """Two groups far apart, of which one has no label."""
+    _, methods = small
+    rows = np.repeat(np.float32([[0.0], [100.0]]), 40, axis=0) + np.linspace(0, 1, 80, dtype=np.float32)[:, None]
+    own = methods.Known(rows, np.arange(6), np.array([0, 1, 1, 1, 1, 1]), 2, seed=0)
+    predict = methods.spread(own, {"n_neighbors": 3, "alpha": 0.2})
+    assert predict(rows[40:]).tolist() == [1] * 40
+    assert predict(rows[:1]).tolist() == [0]
 
 
 def test_both_arms_start_from_the_same_weights(small, data):
