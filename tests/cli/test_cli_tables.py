@@ -7,6 +7,7 @@ import logging
 import os
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import numpy as np
@@ -66,6 +67,8 @@ def test_every_file_of_the_table_gives_the_same_results_and_says_how_it_was_prep
         out = tmp_path / str(number)
         assert run(["compare", name, "--target", "churn", *SMALL, "--out", str(out)]) == 0
         found.append(json.loads((out / "results.json").read_text()))
+        recipe = tomllib.loads((out / "recipe.toml").read_text())
+        assert recipe["network"]["initializer"] == "glorot"  # the recipe table's
         error = capsys.readouterr().err
         assert "prepare   4 columns (2 of numbers, 1 of text, 1 of dates) become 7 features: impute median" in error
         assert "scale standard; left out: churn (the target), id (another value in every row)" in error

@@ -22,7 +22,9 @@ Data = Annotated[
 Target = Annotated[str | None, typer.Option(help="Column or data set of the labels, or a file of its own.")]
 Test = Annotated[str | None, typer.Option(help="File of test rows, or the fraction of labelled rows to test on.")]
 PretrainData = Annotated[str | None, typer.Option(help="File of other rows to pre-train on, with the same columns.")]
-Recipe = Annotated[str | None, typer.Option(help="Shipped recipe or TOML file; mnist when no DATA is given.")]
+Recipe = Annotated[
+    str | None, typer.Option(help="Shipped recipe or TOML file. Without it: table for tables, mnist without DATA.")
+]
 Set = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override a setting of the recipe.")]
 Budgets = Annotated[str | None, typer.Option(help="Label budgets, for example 100,1000.")]
 Impute = Annotated[
@@ -75,7 +77,7 @@ def compare(
         "data.impute": impute, "data.encode": encode, "data.scale": number_or_text(scale),
         "compare.budgets": _budgets(budgets), "compare.seeds": seeds, "compare.random_state": random_state,
     }  # fmt: skip
-    plan = read_recipe(recipe or ("default" if data else "mnist"), overridden(settings, values, data, recipe))
+    plan = read_recipe(recipe or default_recipe(data), overridden(settings, values, data, recipe))
     experiment = Experiment(plan, gather_files(plan.data, plan.compare.random_state))
     expected = estimate(experiment)
     folder = open_run(experiment, out or Path("runs") / plan.name, resume)
@@ -86,6 +88,15 @@ def compare(
     if as_json:
         json.dump(plain(found.results), sys.stdout, indent=1)
         print()
+
+
+def default_recipe(data: str | None) -> str:
+    """Return the name of the recipe for data when none was given: tables have one of their own."""
+    from ..data.tables import is_table
+
+    if data is None:
+        return "mnist"
+    return "table" if is_table(data) else "default"
 
 
 def overridden(settings: list[str] | None, values: dict[str, Any], data: str | None, recipe: str | None) -> list[str]:

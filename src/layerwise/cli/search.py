@@ -22,6 +22,7 @@ from .compare import (
     Set,
     Target,
     Test,
+    default_recipe,
     number_or_text,
     overridden,
 )
@@ -73,7 +74,7 @@ def search(
         "search.trials": trials, "search.method": method, "search.budget": budget, "search.keep": keep,
         "compare.random_state": random_state,
     }  # fmt: skip
-    plan = read_recipe(recipe or ("default" if data else "mnist"), overridden(settings, values, data, recipe))
+    plan = read_recipe(recipe or default_recipe(data), overridden(settings, values, data, recipe))
     searcher = Searcher(plan, gather_files(plan.data, plan.compare.random_state))
     folder = open_search(searcher, out or Path("runs") / f"{plan.name}-search", resume)
     print_search(searcher, estimate(searcher.measurement.check(searcher.plan)), folder.path)

@@ -20,6 +20,7 @@ from .compare import (
     Scale,
     Set,
     Target,
+    default_recipe,
     number_or_text,
     overridden,
 )
@@ -72,7 +73,7 @@ def train(
             f"{out} holds a model whose training has ended",
             "nothing is left to resume" if resume else "give another folder",
         )
-    plan = read_recipe(recipe or ("default" if data else "mnist"), overridden(settings, values, data, recipe))
+    plan = read_recipe(recipe or default_recipe(data), overridden(settings, values, data, recipe))
     training = Training(plan)
     folder = training.open(out, resume)
     expected = training.estimate()
