@@ -148,18 +148,21 @@ def _pattern(depths: Sequence[Mapping[str, Any]], growth: Mapping[str, Mapping[s
         and SpreadTest(**row["equal_spreads"]).p_value < ALPHA / len(depths)
     ]
     grown = growth["random"]["low"] > max(0.0, growth["pretrained"]["high"])
-    parts = [
-        f"From {first} to {last} hidden layers the mean test error of the {word} arm changes by "
+    random, pretrained = (
         f"{growth[arm]['mean']:+.2f} points (95 % interval {growth[arm]['low']:.2f} to {growth[arm]['high']:.2f})"
-        for arm, word in (("random", "random"), ("pretrained", "pre-trained"))
-    ]
+        for arm in ("random", "pretrained")
+    )
+    means = (
+        f"From {first} to {last} hidden layers the mean test error of the random arm changes by {random}, that of the "
+        f"pre-trained arm by {pretrained}"
+    )
     spreads = (
         f"random errors spread wider over the seeds at {', '.join(wider)} hidden layers" if wider
         else "at no depth do random errors clearly spread wider over the seeds"
     )  # fmt: skip
     shown = {2: "The published pattern shows", 1: "The published pattern shows in part", 0: "It does not show"}
     level = f"Brown and Forsythe's test, p < {ALPHA:g}/{len(depths)}"
-    return f"{shown[int(grown) + bool(wider)]}. {'; '.join(parts)}; {spreads} ({level})."
+    return f"{shown[int(grown) + bool(wider)]}. {means}; {spreads} ({level})."
 
 
 def layer_results(runs: Sequence[Run], arms: Sequence[str]) -> dict[str, Any]:
