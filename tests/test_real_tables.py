@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 
 from layerwise.errors import DivergenceError
+from layerwise.write import write_json
 
 SCRIPTS = Path(__file__).resolve().parents[1] / "scripts"
 TRAINING, TESTED = 210, 90
@@ -157,7 +158,7 @@ def test_rows_that_no_label_reaches_are_of_the_commonest_class(small):
     """Two groups far apart, of which one has no label."""
     _, methods = small
     rows = np.repeat(np.float32([[0.0], [100.0]]), 40, axis=0) + np.linspace(0, 1, 80, dtype=np.float32)[:, None]
-    own = methods.Known(rows, np.arange(6), np.array([0, 1, 1, 1, 1, 1]), 2, seed=0)
+    own = methods.Known(rows, np.array([0, 1, 20, 21, 22, 23]), np.array([0, 0, 1, 1, 1, 1]), 2, seed=0)
     predict = methods.spread(own, {"n_neighbors": 3, "alpha": 0.2})
     assert predict(rows[40:]).tolist() == [1] * 40
     assert predict(rows[:1]).tolist() == [0]
@@ -231,27 +232,45 @@ def test_rates_that_diverge_are_out(small, data):
     assert errors[0] == 100
 
 
-def test_the_page_says_what_was_measured(small):
+def test_the_page_says_what_was_measured(small, tmp_path, monkeypatch):
     pytest.importorskip("matplotlib")
     import tables_page
 
     def budget(labels, ours, verdict):
-        errors = {name: [30.0, 30.0, 30.0] for name in tables_page.LOOKS} | ours
+        errors = {name: [30.0, 31.0, 29.0] for name in tables_page.LOOKS} | ours
         return {
             "labels": labels,
-            "methods": {name: {"error": error, "cpu_seconds": 1.0} for name, error in errors.items()},
+            "methods": {name: {"error": error, "cpu_seconds": 10.0} for name, error in errors.items()},
             "gain": {"gain": 1.0, "low": 0.5, "high": 1.5},
             "verdict": {"verdict": verdict, "explanation": "With 200 labels, it rained; this holds for this data."},
         }
 
-    found = [{"table": "digits", "seeds": [0, 1, 2], "budgets": [
+    rows = {"training": 1200, "test": 500, "columns": 64, "text": 0, "gaps": 0, "classes": 10, "commonest": 0.1}
+    budgets = [
         budget(50, {"gradient boosting": [10.0, 20.0, 30.0]}, "WORTH IT"),
         budget(200, {"pre-trained": [10.0, 11.0, 12.0]}, "DO NOT PRE-TRAIN"),
-    ]}]  # fmt: skip
-    table = tables_page.errors(found).splitlines()
-    assert table[2] == "| digits | 50 | 30.0 | 30.0 | 30.0 | **20.0** | 30.0 | 30.0 | +1.0 (+0.5 to +1.5) |"
-    assert table[3].startswith("| digits | 200 | **11.0** | 30.0 |")
-    assert tables_page.verdicts(found) == "- **digits: DO NOT PRE-TRAIN.** With 200 labels, it rained."
-    said = tables_page.in_words(found)
-    assert "Of the 2 lines the least error is of layerwise, pre-trained 1, gradient boosting 1; never of" in said
-    assert "Verdicts: 1 DO NOT PRE-TRAIN. Seeds: 3;" in said
+    ]
+    write_json(
+        tmp_path / "results" / "tables" / "digits.json",
+        {"table": "digits", "seeds": [0, 1, 2], "rows": rows, "budgets": budgets},
+    )
+    for name in tables_page.PAGES:
+        (tmp_path / name).write_text(f"before {tables_page.BEGIN} outdated {tables_page.END} after")
+    (tmp_path / "images").mkdir()
+    monkeypatch.setattr(tables_page, "DOCS", tmp_path)
+    tables_page.page()
+    text = (tmp_path / "results.md").read_text()
+    assert text == (tmp_path / "results" / "page.md").read_text()
+    assert text.startswith("before ")
+    assert text.endswith(" after")
+    assert "outdated" not in text
+    for said in (
+        "| 1,200 + 500 | 64 (0) | 0 | 10 | 90.0 % | scikit-learn, from the UCI repository; CC BY 4.0 |",
+        "| digits | 50 | 30.0 | 30.0 | 30.0 | **20.0** | 30.0 | 30.0 | +1.0 (+0.5 to +1.5) |",
+        "| digits | 200 | **11.0** | 30.0 |",
+        "- **digits: DO NOT PRE-TRAIN.** With 200 labels, it rained.\n",
+        "the least error is of layerwise, pre-trained 1, gradient boosting 1; never of layerwise, random,",
+        "below random on 1, below gradient boosting on 1. Verdicts: 1 DO NOT PRE-TRAIN. Seeds: 3; in all 2 minutes",
+    ):
+        assert said in text
+    assert "digits: do not pre-train" in (tmp_path / "images" / "tables.svg").read_text()
