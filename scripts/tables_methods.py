@@ -91,7 +91,7 @@ class Layerwise:
         initialize_output_bias(network[-1], torch.from_numpy(known.codes))
         lw.finetune(
             network, known.inputs[known.labelled], known.codes, classes=range(known.classes),
-            random_state=randomness.seed("finetune"), **settings.finetuning(len(known.codes), validated=False),
+            random_state=randomness.seed("finetune"), **settings.finetuning(len(known.codes), 0, validated=False),
         )  # fmt: skip
         network.eval()
 
@@ -141,7 +141,7 @@ def spread(known: Known, candidate: Candidate) -> Predict:
 
 def perceptron(candidate: Candidate, known: Known) -> MLPClassifier:
     """Return scikit-learn's network, as large as ours and with as many updates, by Adam."""
-    batch = settings_of(classifier({}, 0)).finetuning(len(known.codes), validated=False)["batch_size"]
+    batch = settings_of(classifier({}, 0)).finetuning(len(known.codes), 0, validated=False)["batch_size"]
     return MLPClassifier(
         SIZES, batch_size=min(batch, len(known.codes)), max_iter=EPOCHS, n_iter_no_change=EPOCHS,
         random_state=known.seed, **candidate,

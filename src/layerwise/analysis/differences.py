@@ -43,8 +43,7 @@ class Subject:
         self.buffers = [(buffer, buffer.clone()) for buffer in self.network.buffers()]
         self.batch: Batch | None = None
         if isinstance(batch, Batch):
-            inputs, targets, raw = (None if part is None else self._double(part) for part in batch)
-            self.batch = Batch(inputs, targets, raw)  # type: ignore[arg-type]
+            self.batch = Batch(*(None if part is None else self._double(part) for part in batch))  # type: ignore[arg-type]
             if not callable(getattr(self.network, "loss", None)):
                 raise PlanError(
                     f"the batch is a Batch, which is for learners, and a {type(network).__name__} has no loss",
