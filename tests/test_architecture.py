@@ -136,6 +136,13 @@ def test_the_import_is_light() -> None:
     assert run(code) == "[]"
 
 
+def test_training_waits_for_no_library_of_tables() -> None:
+    """scikit-learn brings pandas and pyarrow where they are: 140 MB that a stream from a file should not pay for."""
+    used = "layerwise.pretrain, layerwise.finetune, layerwise.open_source"
+    code = f"import sys, layerwise; {used}; print(sorted({{'sklearn', 'pandas', 'pyarrow'}} & set(sys.modules)))"
+    assert run(code) == "[]"
+
+
 def test_the_import_changes_nothing_global() -> None:
     code = """
 import logging, os, random, signal, warnings

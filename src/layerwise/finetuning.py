@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from sklearn.metrics import r2_score
 from torch import Tensor, nn
 
 from .checks import check_precision, check_pseudo_labels
@@ -287,6 +286,8 @@ def validation_of(network: nn.Module, rows: Tensor, targets: Tensor, weights: Te
 
 
 def _squared(outputs: Tensor, targets: Tensor, weights: Tensor | None) -> dict[str, float]:
+    from sklearn.metrics import r2_score  # only regressors wait for it
+
     loss = 0.5 * float(weighted_mean((outputs - targets).square().sum(1), weights))
     if len(targets) < 2:
         return {"validation_loss": loss}  # R^2 of one row is not defined

@@ -29,8 +29,8 @@ from .objectives import BY_NAME, AnyObjective
 from .objectives.denoising import DenoisingAutoencoder
 from .objectives.pseudo_labels import PseudoLabels
 from .objectives.ranking import OutputLoss
+from .preparation.choices import EncodeName, ImputeName, ScaleName
 from .preparation.columns import KindName
-from .preparation.estimator import EncodeName, ImputeName, ScaleName
 from .settings import (
     Count,
     EarlyStopping,

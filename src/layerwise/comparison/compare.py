@@ -15,8 +15,8 @@ from torch import nn
 from ..data.paths import paths_of
 from ..errors import PlanError
 from ..plan import ComparePlan, NetworkPlan, Plan, PretrainPlan
+from ..preparation.choices import EncodeName, ImputeName, ScaleName
 from ..preparation.columns import KindName
-from ..preparation.estimator import EncodeName, ImputeName, ScaleName
 from ..randomness import as_seed
 from ..recipe import check, to_toml
 from ..runs.folder import RunFolder, identity_of

@@ -18,8 +18,8 @@ from ..data.tables import is_table, open_table
 from ..data.targets import load_targets
 from ..errors import DataError
 from ..plan import DataPlan
+from ..preparation.choices import EncodeName, ImputeName, ScaleName
 from ..preparation.columns import KindName
-from ..preparation.estimator import EncodeName, ImputeName, ScaleName
 from ..preparation.preparation import Preparation
 from ..randomness import Randomness
 from ..runs.folder import identity_of

@@ -9,8 +9,8 @@ import numpy as np
 from ..data.source import Source
 from ..data.table import TableSource
 from ..errors import DataError
+from .choices import Choices
 from .columns import Column, codes
-from .estimator import Choices
 
 FIT_BYTES = 2**28  # of such a matrix; of more training rows a random part is fitted on
 

@@ -15,8 +15,9 @@ from ..data.source import Source, open_source
 from ..data.table import TableSource, said
 from ..data.tables import is_table, open_table
 from ..errors import DataError
+from .choices import Choices, EncodeName, ImputeName, ScaleName, choose
 from .columns import Column, KindName, survey
-from .estimator import Choices, EncodeName, ImputeName, ScaleName, build, check_scale, choose, feature_names
+from .estimator import build, check_scale, feature_names
 from .matching import check_match
 from .matrix import Part, chosen_rows, finish, flat_rows, in_unit_range, read_matrix
 

@@ -11,8 +11,8 @@ from typing import Any
 from ..comparison.compare import HIDDEN_LAYER_SIZES, OBJECTIVE, data_table, merged
 from ..comparison.rows import DATA, gather
 from ..plan import ComparePlan, MethodName, Plan, SearchPlan
+from ..preparation.choices import EncodeName, ImputeName, ScaleName
 from ..preparation.columns import KindName
-from ..preparation.estimator import EncodeName, ImputeName, ScaleName
 from ..randomness import as_seed
 from ..recipe import check, to_toml
 from ..runs.folder import RunFolder, identity_of
