@@ -164,12 +164,13 @@ def _errors(found: dict[str, list[dict[str, Any]]]) -> str:
 def _gains(found: dict[str, list[dict[str, Any]]]) -> str:
     lines = ["| labels | seeds | gain of pre-training, points | 95 % interval | wins |", "|---|---|---|---|---|"]
     seeds = min(map(len, found.values()))
+    if not seeds:
+        return "Not measured yet."
     for position, labels in enumerate(PUBLISHED):
-        if seeds:
-            wrong = {arm: _wrong(runs[:seeds], position) for arm, runs in found.items()}
-            own = gain(wrong["random"], wrong["pretrained"])
-            ends = "" if own.low is None else f"{own.low:.2f} to {own.high:.2f}"
-            lines.append(f"| {labels:,} | {seeds} | {own.gain:.2f} | {ends} | {own.wins} |")
+        wrong = {arm: _wrong(runs[:seeds], position) for arm, runs in found.items()}
+        own = gain(wrong["random"], wrong["pretrained"])
+        ends = "" if own.low is None else f"{own.low:.2f} to {own.high:.2f}"
+        lines.append(f"| {labels:,} | {seeds} | {own.gain:.2f} | {ends} | {own.wins} |")
     return "\n".join(lines)
 
 
