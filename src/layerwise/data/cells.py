@@ -86,7 +86,7 @@ def is_empty(kind: Any) -> bool:
 
 
 def cleaned(cells: Any) -> Any:
-    """Return a text file's cells without the space around them, and missing ones as null."""
+    """Return cells of text without the space around them, and missing ones as null."""
     pa = arrow("text")
     trimmed = pa.compute.utf8_trim_whitespace(cells)
     return pa.compute.if_else(pa.compute.is_in(trimmed, value_set=_missing()), None, trimmed)
@@ -94,7 +94,8 @@ def cleaned(cells: Any) -> Any:
 
 @functools.cache
 def _missing() -> Any:
-    return arrow("text").array(MISSING)
+    pa = arrow("text")
+    return pa.array(MISSING, pa.large_string())
 
 
 def possible_kinds(cells: Any, among: tuple[ColumnKind, ...]) -> tuple[ColumnKind, ...]:
@@ -183,11 +184,14 @@ def _truths(cells: Any, pa: Any) -> Any:
 def texts_of(cells: Any) -> Any:
     """Return cells as text: whole numbers without a decimal point, so that a gap, which makes floats, changes none.
 
+    Text is trimmed, and what stands for a missing value in a text file is missing here too: a file that somebody's CSV
+    reader turned into Parquet means the same.
+
     Examples
     --------
     >>> import pyarrow as pa
-    >>> texts_of(pa.array([3.0, None, 2.5])).to_pylist()
-    ['3', None, '2.5']
+    >>> texts_of(pa.array([3.0, None, 2.5])).to_pylist(), texts_of(pa.array([" Ulm", "", "NA"])).to_pylist()
+    (['3', None, '2.5'], ['Ulm', None, None])
     """
     pa = arrow("a column")
     if pa.types.is_dictionary(cells.type):
@@ -195,7 +199,8 @@ def texts_of(cells: Any) -> Any:
     if pa.types.is_floating(cells.type):
         values = [None if item is None or math.isnan(item) else f"{item:.17g}" for item in cells.to_pylist()]
         return pa.array(values, pa.large_string())
-    return cells.cast(pa.large_string())
+    texts = cells.cast(pa.large_string())
+    return cleaned(texts) if is_text(cells.type) else texts
 
 
 def first_unreadable(cells: Any, kind: ColumnKind) -> tuple[int, str]:
