@@ -183,3 +183,9 @@ def test_a_frame_of_numbers_is_opened_without_pyarrow_as_an_array(monkeypatch: p
     assert open_source(frame).read(1, 2).tolist() == [[2.0, 4.0]]
     with pytest.raises(DataError, match=r"the pandas frame is read by pyarrow, which is not installed\nhint: install"):
         open_table(frame)
+
+
+def test_text_that_a_file_of_text_would_call_missing_is_missing_in_every_table() -> None:
+    table = open_table(pa.table({"city": ["Ulm", "", " NA ", None], "churn": ["", "yes", "no", "?"]}))
+    assert table.texts("city", 0, 4).to_pylist() == ["Ulm", None, None, None]
+    assert table.labels("churn").read(0, 4).tolist() == [None, "yes", "no", None]
