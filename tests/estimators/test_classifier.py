@@ -325,7 +325,10 @@ def test_settings_are_refused_by_their_names(settings: dict[str, Any], words: st
 @pytest.mark.parametrize(
     ("rows", "words"),
     [
-        (np.where(np.arange(400)[:, None] == 3, np.nan, X), r"^Input X contains NaN.\nhint: fill the gaps"),
+        (
+            np.where(np.arange(400)[:, None] == 3, np.nan, X),
+            r"^Input X contains NaN: row 3, column 0 \(both counted from 0\)\nhint: fill the gaps",
+        ),
         (X.astype(str).astype(object) + "a", "(?s)could not convert.*OneHotEncoder"),
         (X[:, 0], "Expected 2D array"),
         (X[:300], "inconsistent numbers of samples"),

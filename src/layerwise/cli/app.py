@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import sys
 from types import FrameType
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -79,11 +79,21 @@ def run(arguments: list[str]) -> int:
         if not hasattr(error, "format_message"):
             raise
         # a usage error: typer has vendored click since 0.20, so there is no one class to name
-        verb = f" {arguments[0]}" if arguments and not arguments[0].startswith("-") else ""
-        _complain(error.format_message().rstrip("."), f"layerwise{verb} --help lists what there is")
+        _complain(*_usage(error, arguments))
         return 2
     finally:
         signal.signal(signal.SIGTERM, before)
+
+
+def _usage(error: Any, arguments: list[str]) -> tuple[str, str]:
+    """Return what is wrong with an option, argument or verb, and the option that is meant or where to read of all."""
+    verbs = {command.callback.__name__ for command in app.registered_commands if command.callback}
+    verb = f" {arguments[0]}" if arguments and arguments[0] in verbs else ""
+    listed = f"layerwise{verb} --help lists what there is"
+    near = getattr(error, "possibilities", None)
+    if near:
+        return error.message, f"did you mean {' or '.join(near)}? {listed}"
+    return error.format_message().rstrip("."), listed
 
 
 def _going_on(arguments: list[str]) -> str:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Iterator
 from pathlib import Path
 
 from rich.console import Console
 
+from ..comparison.budgets import class_counts
 from ..comparison.estimate import Estimate
 from ..models.model import Model
 from ..models.training import Training
@@ -32,6 +34,8 @@ def print_training(training: Training, expected: Estimate, folder: Path) -> None
         count = len(training.inputs) if training.arm.needs_targets else len(training.pretraining_rows)
         what = "labelled rows" if training.arm.needs_targets else "rows"
         say(f"pretrain  {', '.join(kinds)}, {training.arm.pretrain.epochs} epochs a layer on {count:,} {what}")
+    for note in _doubts(training):
+        say(f"note      {note}")
     say(f"finetune  {_finetuning(training)}")
     if training.unlabelled is not None:
         say(f"          pseudo-labels for the {training.unlabelled.shape[0]:,} rows without a label")
@@ -39,6 +43,22 @@ def print_training(training: Training, expected: Estimate, folder: Path) -> None
     spent = ", ".join(f"{name} {roughly(seconds)}" for name, seconds in parts.items() if seconds)
     say(f"estimate  {roughly(expected.total)}: {spent}")
     say(f"model     {folder}\n")
+
+
+def _doubts(training: Training) -> Iterator[str]:
+    """Yield what is doubtful about the labels: too few of a class, or so many that there is nothing to pre-train on."""
+    rows = training.rows
+    if not training.quantities:
+        counts = class_counts(rows.targets, len(rows.classes)).tolist()
+        lone = [str(label) for label, count in zip(rows.classes, counts, strict=True) if count == 1]
+        if lone:
+            which = f"class {lone[0]} has" if len(lone) == 1 else f"classes {', '.join(lone)} have"
+            yield f"{which} one labelled row only; label more: none can be held out to tell the error of it"
+    if training.arm.pretrain is not None and rows.pretrain is None and len(training.inputs) == rows.source.shape[0]:
+        yield (
+            "there are no unlabelled rows, so pre-training sees the labelled ones alone; add rows whose label is "
+            "empty, or name some with --pretrain-data, or train without: --set pretrain.objective=none"
+        )
 
 
 def _finetuning(training: Training) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import warnings
 from typing import Any
 
@@ -10,6 +11,7 @@ import scipy.sparse
 from sklearn.utils.sparsefuncs import min_max_axis
 from sklearn.utils.validation import validate_data
 
+from ..data.source import load_rows, open_source
 from ..errors import DataError
 
 LEAST_ROWS = 2
@@ -22,6 +24,7 @@ _HINTS = {
     "is expecting": "give rows with as many columns as fit was given",
     "sample": "give more rows",
 }
+_ELEMENTS = ("NaN", "infinity", "could not convert")
 
 
 def checked_rows(estimator: Any, X: Any, *, reset: bool = False, least: int = 1) -> Any:
@@ -40,8 +43,21 @@ def checked_rows(estimator: Any, X: Any, *, reset: bool = False, least: int = 1)
         text = str(error)
         # scikit-learn goes on about other estimators
         message = text.partition("\n")[0] if "contains NaN" in text else text
+        message = message.rstrip(".") + _place(X, text)
         hint = next((hint for key, hint in _HINTS.items() if key in text), "")
         raise DataError(message, hint) from error
+
+
+def _place(X: Any, text: str) -> str:
+    """Say where the element stands that scikit-learn refuses, which it does not say."""
+    if not any(key in text for key in _ELEMENTS):
+        return ""
+    try:
+        load_rows(open_source(X if scipy.sparse.issparse(X) else np.asarray(X)))
+    except DataError as error:
+        found = re.search(r"row \d+, column \d+", error.message)
+        return f": {found[0]} (both counted from 0)" if found else ""
+    return ""
 
 
 def training_rows(estimator: Any, X: Any, X_unlabeled: Any = None, *, reset: bool) -> tuple[Any, int]:
