@@ -56,6 +56,19 @@ class DivergenceError(LayerwiseError, ArithmeticError):
     """Training produced a loss that is not finite."""
 
 
+def install(packages: Iterable[str], extra: str) -> str:
+    """Return the hint that cures missing packages, all of them of one extra.
+
+    Examples
+    --------
+    >>> install(["pyarrow"], "tables")
+    "install it: pip install pyarrow (in a checkout: pip install -c constraints.txt '.[tables]')"
+    """
+    names = list(packages)
+    line = f"pip install {' '.join(names)} (in a checkout: pip install -c constraints.txt '.[{extra}]')"
+    return f"install {'it' if len(names) == 1 else 'them'}: {line}"
+
+
 def nearest(name: str, choices: Iterable[str]) -> str | None:
     """Return the valid name nearest to a misspelt one, or None when none is near.
 

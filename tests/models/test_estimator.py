@@ -61,4 +61,4 @@ def test_without_skops_the_line_that_installs_it(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setitem(sys.modules, "skops", None)
     with pytest.raises(lw.LayerwiseError, match="skops, which is not installed") as raised:
         check_skops()
-    assert "pip install -c constraints.txt 'layerwise[tables]'" in raised.value.hint
+    assert "pip install skops (in a checkout: pip install -c constraints.txt '.[tables]')" in raised.value.hint

@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from ..errors import DataError
+from ..errors import DataError, install
 
 ColumnKind = Literal["number", "boolean", "date", "text"]
 # Cells of a text file that are no value, once the space around them is gone.
@@ -35,7 +35,7 @@ def arrow(what: str) -> Any:
     except ImportError as error:
         raise DataError(
             f"{what} is read by pyarrow, which is not installed",
-            "install it: pip install -c constraints.txt 'layerwise[tables]', or pip install pyarrow",
+            install(["pyarrow"], "tables"),
         ) from error
     return pyarrow
 

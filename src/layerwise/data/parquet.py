@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import DataError, nearest
+from ..errors import DataError, install, nearest
 from .arrays import ArraySource, check_block
 from .hdf5 import CONVENTIONAL
 from .table import PREPARE, listing
@@ -129,7 +129,7 @@ def open_parquet(path: Path) -> Any:
     except ImportError as error:
         raise DataError(
             f"{path}: Parquet files are read by pyarrow, which is not installed",
-            "install it: pip install -c constraints.txt 'layerwise[tables]', or pip install pyarrow",
+            install(["pyarrow"], "tables"),
         ) from error
     try:
         return parquet.ParquetFile(path)

@@ -9,7 +9,7 @@ from typing import Any
 
 from sklearn.compose import ColumnTransformer
 
-from ..errors import PlanError, RunError
+from ..errors import PlanError, RunError, install
 
 # What scikit-learn's own transformers hold beside its types and those that skops trusts by itself.
 TRUSTED = ("numpy.dtype",)
@@ -62,6 +62,6 @@ def _skops() -> Any:
     except ImportError as error:
         raise PlanError(
             "a model of a table keeps its preparation with skops, which is not installed",
-            "install it: pip install -c constraints.txt 'layerwise[tables]', or pip install skops",
+            install(["skops"], "tables"),
         ) from error
     return io

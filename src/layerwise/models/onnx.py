@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ..errors import NetworkError, PlanError
+from ..errors import NetworkError, PlanError, install
 from ..finetuning import predict_outputs
 from ..nn.modes import evaluation
 from ..write import write_bytes, write_tensors
@@ -106,7 +106,7 @@ def _export_onnx(model: Model, path: Path) -> dict[str, Any]:
         raise PlanError(
             f"ONNX is written and checked by {', '.join(missing)}, which {'is' if len(missing) == 1 else 'are'} not "
             "installed",
-            f"install them: pip install -c constraints.txt 'layerwise[onnx]', or pip install {' '.join(missing)}",
+            install(missing, "onnx"),
         )
     shape = _row_shape(model)
     module = copy.deepcopy(_Outputs(model)).float().eval()

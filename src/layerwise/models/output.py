@@ -20,7 +20,7 @@ import numpy as np
 
 from ..data.hdf5 import split_path
 from ..data.table import TableSource
-from ..errors import DataError, PlanError
+from ..errors import DataError, PlanError, install
 from ..write import replacing
 
 Block = Mapping[str, np.ndarray]
@@ -209,7 +209,7 @@ class _Parquet:
         except ImportError as error:
             raise DataError(
                 "Parquet files are written by pyarrow, which is not installed",
-                "install it: pip install -c constraints.txt 'layerwise[tables]', or pip install pyarrow",
+                install(["pyarrow"], "tables"),
             ) from error
         self.path, self.names, self.opened = path, names, opened
         self.arrow, self.parquet = pyarrow, parquet

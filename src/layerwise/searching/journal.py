@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from ..errors import PlanError
+from ..errors import PlanError, install
 from ..write import write_bytes
 from .domains import Domain, Span, frozen, written
 from .methods import Outcome, Slot
@@ -26,7 +26,7 @@ logger = logging.getLogger("layerwise")
 State = Literal["waiting", "running", "complete", "pruned", "diverged", "stopped", "died"]
 OVER: tuple[State, ...] = ("complete", "pruned", "diverged")
 MOST_DEATHS = 1  # of a slot's workers, after which it is still tried again
-INSTALL = "install it: pip install 'layerwise[search]' (in a checkout: pip install -c constraints.txt '.[search]')"
+INSTALL = install(["optuna"], "search")
 
 
 def load_optuna() -> Any:

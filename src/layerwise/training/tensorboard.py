@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from ..errors import PlanError
+from ..errors import PlanError, install
 from .loop import Progress
 
 PLACES = ("update", "epoch", "seconds")  # where a record is; the rest is what it says
@@ -68,6 +68,6 @@ def _summary_writer() -> Any:
     except ImportError as error:
         raise PlanError(
             "TensorBoard's files are written by tensorboard, which is not installed",
-            "install it: pip install -c constraints.txt 'layerwise[tensorboard]', or pip install tensorboard",
+            install(["tensorboard"], "tensorboard"),
         ) from error
     return SummaryWriter
