@@ -1,8 +1,9 @@
 """MNIST with 100, 1,000 and 3,000 labels by the recipe `mnist-few`: pre-training, pseudo-labels, and what each brings.
 
-    python scripts/few_labels.py choose RUNS     try settings on 1,000 held-out training rows; no test row is read
-    python scripts/few_labels.py measure RUNS    five seeds of each arm: docs/results/few-labels/, then the page
-    python scripts/few_labels.py page            write the tables of docs/few-labels.md from what was measured
+    python scripts/few_labels.py choose RUNS          try settings on 1,000 held-out training rows, no test row
+    python scripts/few_labels.py measure RUNS         five seeds of each arm: docs/results/few-labels/, then the page
+    python scripts/few_labels.py measure RUNS PART    one of them, such as random-3: to have one run on each core
+    python scripts/few_labels.py page                 write the tables of docs/few-labels.md from what was measured
 
 A finished part (an arm of one seed, all budgets) has its file and is not repeated; an unfinished one goes on from its
 run folder, RUNS. One thread suffices. `measure` does one arm of one seed after the other, the pre-trained ones first.
@@ -34,7 +35,7 @@ from layerwise.write import write_json, write_text
 
 DOCS = Path(__file__).parent.parent / "docs"
 OUT = DOCS / "results" / "few-labels"
-SEEDS = 5
+SEEDS, FEWEST = 5, 3  # the fewest that an interval is given for
 ARMS = {"pretrained": "pre-trained, pseudo-labels", "random": "random, pseudo-labels"}
 PUBLISHED = {100: 10.49, 1000: 3.46, 3000: 2.69}  # Lee (2013), denoising auto-encoder, dropout and pseudo-labels
 VALIDATION_LABELS, CHOOSING_SEED = 1000, 100
@@ -55,11 +56,11 @@ def parts() -> Iterator[tuple[str, int]]:
             yield arm, seed
 
 
-def measure(runs: Path) -> None:
+def measure(runs: Path, part: str | None = None) -> None:
     """Measure what has no file yet, each with the recipe's settings and its own labels and initial weights."""
     for arm, seed in parts():
         file = OUT / f"{arm}-{seed}.json"
-        if file.exists():
+        if file.exists() or part not in (None, file.stem):
             continue
         plan = read_recipe("mnist-few", ["compare.seeds=1", f"compare.random_state={seed}"])
         found = reached(plan, gather_files(plan.data, seed), arm, runs / f"{arm}-{seed}")
@@ -150,7 +151,8 @@ def _errors(found: dict[str, list[dict[str, Any]]]) -> str:
             if not budgets:
                 continue
             interval = mean_interval([budget["error"] for budget in budgets])
-            ends = "" if interval.low is None else f"{interval.low:.2f} to {interval.high:.2f}"
+            few = len(budgets) < FEWEST or interval.low is None
+            ends = "" if few else f"{interval.low:.2f} to {interval.high:.2f}"
             each = ", ".join(f"{budget['error']:.2f}" for budget in budgets)
             seconds = [budget["pretraining_seconds"] + budget["finetuning_seconds"] for budget in budgets]
             beside = f"{published:.2f}" if arm == "pretrained" else ""
@@ -200,8 +202,8 @@ if __name__ == "__main__":
     match sys.argv[1:]:
         case ["choose", folder]:
             choose(Path(folder))
-        case ["measure", folder]:
-            measure(Path(folder))
+        case ["measure", folder, *part] if len(part) < 2:
+            measure(Path(folder), *part)
         case ["page"]:
             page()
         case _:
