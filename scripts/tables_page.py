@@ -107,21 +107,19 @@ def in_words(found: list[Table]) -> str:
     won = ", ".join(f"{SHOWN.get(name, name)} {times[name]}" for name in ranked)
     none = "; ".join(SHOWN.get(name, name) for name in LOOKS if not times[name])
     over_random = sum(means_of(budget)[OURS] < means_of(budget)[RANDOM] for budget in budgets)
-    clearly = [
-        sum(budget["gain"]["low"] > 0 for budget in budgets),
-        sum(budget["gain"]["high"] < 0 for budget in budgets),
-    ]
+    gains = [budget["gain"] for budget in budgets]
+    above, below = sum(gain["low"] > 0 for gain in gains), sum(gain["high"] < 0 for gain in gains)
     over_boosting = sum(means_of(budget)[OURS] < means_of(budget)["gradient boosting"] for budget in budgets)
     given = [middle(one)["verdict"]["verdict"] for one in found]
     counted = ", ".join(f"{given.count(verdict)} {verdict}" for verdict in dict.fromkeys(given))
     seeds = sorted({len(one["seeds"]) for one in found})
     cost = sum(own["cpu_seconds"] for budget in budgets for own in budget["methods"].values()) / 60
     return (
-        f"{len(found)} of {len(TABLES)} tables are measured. The lowest error of the {len(budgets)} lines (ties count for "
-        f"each): {won}{f'; on no line: {none}' if none else ''}. Pre-trained has a lower mean than random on "
-        f"{over_random} of the {len(budgets)} lines, than gradient boosting on {over_boosting}; the interval of the gain "
-        f"over random lies above 0 on {clearly[0]} and below on {clearly[1]}. Verdicts: {counted}. "
-        f"Seeds: {' or '.join(map(str, seeds))}; in all {cost:.0f} minutes of processor time, one thread."
+        f"{len(found)} of {len(TABLES)} tables are measured. The lowest error of the {len(budgets)} lines (ties count "
+        f"for each): {won}{f'; on no line: {none}' if none else ''}. Pre-trained has a lower mean than random on "
+        f"{over_random} of the {len(budgets)} lines, than gradient boosting on {over_boosting}; the interval of the "
+        f"gain over random lies above 0 on {above} and below on {below}. Verdicts: {counted}. Seeds: "
+        f"{' or '.join(map(str, seeds))}; in all {cost:.0f} minutes of processor time, one thread."
     )
 
 

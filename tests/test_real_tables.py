@@ -271,8 +271,8 @@ def test_the_page_says_what_was_measured(small, tmp_path, monkeypatch):
         "- **digits: DO NOT PRE-TRAIN.** With 200 labels, it rained.\n",
         "1 of 6 tables are measured. The lowest error of the 2 lines (ties count for each): layerwise, pre-trained 1, "
         "gradient boosting 1; on no line: layerwise, random; logistic",
-        "a lower mean than random on 1 of the 2 lines, than gradient boosting on 1; the interval of the gain over random "
-        "lies above 0 on 2 and below on 0. Verdicts: 1 DO NOT PRE-TRAIN. Seeds: 3; in all 2 minutes",
+        "a lower mean than random on 1 of the 2 lines, than gradient boosting on 1; the interval of the gain over "
+        "random lies above 0 on 2 and below on 0. Verdicts: 1 DO NOT PRE-TRAIN. Seeds: 3; in all 2 minutes",
     ):
         assert said in text
     assert "digits: do not pre-train" in (tmp_path / "images" / "tables.svg").read_text()
