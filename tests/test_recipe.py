@@ -286,3 +286,8 @@ def test_settings_are_put_where_they_belong() -> None:
     assert with_settings(plan, {}).search is None and plan.search is not None
     with pytest.raises(PlanError, match="is unknown"):
         with_settings(plan, {"pretrain.epoch": 3})
+
+
+def test_a_column_named_with_dots_can_be_given_a_kind() -> None:
+    plan = read_recipe("table", ["data.kinds.capital.gain=text", "data.kinds.age=number"])
+    assert dict(plan.data.kinds) == {"capital.gain": "text", "age": "number"}

@@ -195,6 +195,8 @@ def _without_none(value: Any) -> Any:
 def _override(values: dict[str, Any], override: str) -> None:
     key, equals, text = override.partition("=")
     path = key.strip().split(".")
+    if path[:2] == ["data", "kinds"]:
+        path[2:] = [".".join(path[2:])]  # a column's name may have dots in it
     if not equals or not all(path):
         raise PlanError(f"--set {override!r} is not KEY=VALUE", "for example --set pretrain.epochs=10")
     try:

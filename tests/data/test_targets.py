@@ -31,6 +31,9 @@ def load(labels, n_rows=None, **options):
         ([1, None, 0, float("nan"), -1], [1, -1, 0, -1, -1], [0, 1]),
         (np.array([b"b", "ä".encode()]), [0, 1], ["b", "ä"]),
         (np.array(["b", "a"], object), [1, 0], ["a", "b"]),
+        (["b", "-1", "a", " NA ", ""], [1, -1, 0, -1, -1], ["a", "b"]),
+        (np.array(["b", "-1", "a", "nan", ""]), [1, -1, 0, -1, -1], ["a", "b"]),
+        (np.array([b"b", b"-1", b"?"]), [0, -1, -1], ["b"]),
     ],
 )
 def test_codes_and_classes(labels, codes, classes):

@@ -21,6 +21,8 @@ GIVEN = {
     "text": (["b", None, "a"], ["b", "a"]),
     "text and NaN": (np.array(["b", np.nan, "a"], dtype=object), ["b", "a"]),
     "text and -1": (np.array(["b", -1, "a"], dtype=object), ["b", "a"]),
+    "a list of text and NaN": (["b", float("nan"), "a"], ["b", "a"]),
+    "a list of text and -1": (["b", -1, "a"], ["b", "a"]),
     "truth": ([True, None, False], [True, False]),
     "tensor": (torch.tensor([2, -1, 0]), [2, 0]),
     "pandas": (pd.Series(["b", None, "a"]), ["b", "a"]),
@@ -54,6 +56,9 @@ def test_a_mark_of_ones_own_and_none() -> None:
         (None, "requires y to be passed, but the target y is None"),
         ([-1, None], "none of 2 rows is labelled"),
         (["a", 3, None], "text and numbers are mixed"),
+        (["a", 3], "text and numbers are mixed"),
+        (np.array(["b", np.nan, "a"]), r"(?s)row 1 is the text 'nan'.*dtype=object"),
+        (np.array(["b", "a", -1]), "row 2 is the text '-1'"),
         ([0.5, 1.25, 2.0], "(?s)continuous.*hint: LayerwiseRegressor"),
         ([1, -1, 1, -1], "(?s)1 and -1.*hint: set unlabeled=None"),
         ([1.0, -1.0], "unlabeled=None"),
@@ -63,6 +68,13 @@ def test_a_mark_of_ones_own_and_none() -> None:
 def test_refusals(given: Any, words: str) -> None:
     with pytest.raises(DataError, match=words):
         classes_of(*labels_of("it", given, -1), -1)
+
+
+def test_marks_among_the_named_classes_are_no_classes() -> None:
+    assert classes_of(np.array([1]), np.array([True]), -1, [-1, 0, 1]).tolist() == [0, 1]
+    assert classes_of(np.array(["a"]), np.array([True]), -1, ["b", None, "a"]).tolist() == ["a", "b"]
+    assert classes_of(np.array([1]), np.array([True]), None, [-1, 1]).tolist() == [-1, 1]
+    assert labels_of("it", np.array(["nan", "a"]), "nan")[1].tolist() == [False, True]
 
 
 def test_a_label_of_no_class_is_named_with_the_nearest() -> None:

@@ -11,6 +11,7 @@ import h5py
 import numpy as np
 import pandas as pd
 import pyarrow
+import pyarrow.parquet
 import pytest
 
 import layerwise as lw
@@ -96,6 +97,19 @@ def test_kept_columns_stand_beside_their_own_rows(tmp_path: Path) -> None:
         assert frame["prediction"].tolist() == whole()[0]
 
 
+@pytest.mark.parametrize("gap", [False, True])
+@pytest.mark.parametrize("parsed", [False, True])
+def test_large_whole_numbers_are_kept_as_they_are(parsed: bool, gap: bool, tmp_path: Path) -> None:
+    numbers = [2**53 + 1, 2**53 + 3, *range(8)]
+    cells: Any = [None, *numbers[1:]] if gap else numbers
+    column = pyarrow.array([None if cell is None else str(cell) for cell in cells]) if parsed else pyarrow.array(cells)
+    table = TableSource(pyarrow.table({"id": column}), "t", {"id": "number"} if parsed else None)
+    names: dict[str, list[str]] = {"id": [], **NAMES}
+    write_results(tmp_path / "out.parquet", ".parquet", 10, names, keeping(table, ["id"], blocks(), False))
+    found = pyarrow.parquet.read_table(tmp_path / "out.parquet")["id"].to_pylist()
+    assert found == ([None if cell is None else str(cell) for cell in cells] if gap else cells)
+
+
 def test_columns_that_cannot_be_kept() -> None:
     table: Any = TableSource(pyarrow.table({"id": ["a"], "prediction": ["b"]}), "t")
     with pytest.raises(lw.LayerwiseError, match="no column named 'ids'") as raised:
@@ -103,6 +117,9 @@ def test_columns_that_cannot_be_kept() -> None:
     assert "'id'" in raised.value.hint
     with pytest.raises(lw.LayerwiseError, match="the results have one"):
         check_kept(table, "t", ["prediction"], NAMES)
+    part: Any = TableSource(pyarrow.table({"probability": ["a"]}), "t")
+    with pytest.raises(lw.LayerwiseError, match="the results have one"):
+        check_kept(part, "t", ["probability"], {"probability": ["p(a)", "p(b)"]})
     with pytest.raises(lw.LayerwiseError, match="has no columns with names"):
         check_kept(lw.open_source(np.zeros((2, 2))), "rows.npy", ["id"], NAMES)
 
@@ -113,6 +130,16 @@ def test_the_format_is_that_of_the_file_or_of_the_rows() -> None:
     ]  # fmt: skip
     with pytest.raises(lw.LayerwiseError, match=r"ends in .xlsx, expected .csv"):
         format_of("p.xlsx")
+
+
+def test_the_rows_are_not_written_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("part-1.csv", "part-2.csv"):
+        (tmp_path / name).write_text("a\n1\n")
+    for rows in ("part-2.csv", str(tmp_path / "part-2.csv"), "part-*.csv"):
+        with pytest.raises(lw.LayerwiseError, match=r"part-2.csv holds the rows, and would be written over"):
+            format_of("part-2.csv", rows)
+    assert format_of("part-2.csv", "part-1.csv") == ".csv"
 
 
 def test_without_pyarrow_the_line_that_installs_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

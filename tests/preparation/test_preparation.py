@@ -12,13 +12,14 @@ import numpy as np
 import pandas as pd
 import polars as pl
 import pytest
+import scipy.sparse
 import skops.io
 import torch
 from sklearn.preprocessing import QuantileTransformer
 from torch import nn
 
 from layerwise import DenoisingAutoencoder, Preparation, SwapNoise, pretrain
-from layerwise.data.source import load_rows
+from layerwise.data.source import load_rows, open_source
 from layerwise.errors import DataError
 from layerwise.preparation import matrix as module
 from layerwise.preparation.preparation import TRUSTED
@@ -242,6 +243,37 @@ def test_rows_without_names_come_in_the_order_of_the_columns() -> None:
         prepared.transform(table.to_numpy()[:, :2])
     with pytest.raises(DataError, match="has no names, and column 'city' of the training rows holds text"):
         Preparation.fit(frame()).transform(np.ones((3, 5)))
+
+
+def test_numbers_that_are_read_as_text_are_so_in_rows_without_names() -> None:
+    table = pd.DataFrame({"zip": np.arange(40) % 4 + 0.0, "b": np.arange(40) % 9})
+    table.loc[5, "zip"] = np.nan
+    prepared = Preparation.fit(table, kinds={"zip": "text"})
+    expected = prepared.transform(table).read(0, 40)
+    assert (expected[:, 1:] == 1).sum(axis=1).tolist() == [1] * 40  # a level each, one of them that of the gap
+    np.testing.assert_array_equal(prepared.transform(table.to_numpy()).read(0, 40), expected)
+    truths = Preparation.fit(table.assign(b=table["b"] > 4), kinds={"b": "text"})
+    with pytest.raises(DataError, match="column 'b' of the training rows holds truth values, read as text"):
+        truths.transform(table.to_numpy())
+
+
+@pytest.mark.parametrize("sparse", [False, True])
+def test_the_part_that_is_learnt_from_is_read_in_blocks(sparse: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = np.random.default_rng(0).random((900, 5)) * (np.arange(900)[:, None] % 2)
+    source = open_source(scipy.sparse.csr_array(rows) if sparse else rows)
+    longest, read = 0, source.read
+
+    def watched(start: int, stop: int) -> Any:
+        nonlocal longest
+        longest = max(longest, stop - start)
+        return read(start, stop)
+
+    monkeypatch.setattr(source, "read", watched)
+    monkeypatch.setattr(module, "blocks", lambda source: ((first, first + 100) for first in range(0, 900, 100)))
+    chosen = np.array([3, 4, 450, 899])
+    part = module.Part(source, chosen)
+    np.testing.assert_array_equal(part.read(0, 4), rows[chosen])
+    assert longest == 100
 
 
 @pytest.mark.parametrize(("value", "word"), [(np.nan, "missing"), (np.inf, "infinite")])

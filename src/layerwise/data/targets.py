@@ -8,15 +8,18 @@ import numpy as np
 import torch
 
 from ..errors import DataError, nearest
+from .cells import MISSING
 from .source import Source
 
 UNLABELLED = -1
+NO_LABEL = (*MISSING, str(UNLABELLED))  # text that is no label: what stands for no value in a text file, and the mark
 
 
 def load_targets(source: Source, n_rows: int, *, classes: np.ndarray | None = None) -> tuple[torch.Tensor, np.ndarray]:
     """Read one label per row and number the classes.
 
-    Labels are whole numbers (of any type), truth values or text. -1, NaN and None mark rows without a label.
+    Labels are whole numbers (of any type), truth values or text. -1, NaN and None mark rows without a label, and text
+    that a text file would have for them: "-1", "", "NA", "nan", "?" ...
 
     Parameters
     ----------
@@ -142,8 +145,10 @@ def _values(raw: np.ndarray, name: str) -> tuple[np.ndarray, np.ndarray]:
         return _from_objects(raw, name)
     if raw.dtype.kind == "S":
         raw = np.char.decode(raw, "utf-8")
-    if raw.dtype.kind in "bU":
+    if raw.dtype.kind == "b":
         return raw, np.ones(raw.shape, dtype=bool)
+    if raw.dtype.kind == "U":
+        return raw, ~np.isin(np.char.strip(raw), NO_LABEL)
     if raw.dtype.kind == "u" and raw.size and raw.max() > np.iinfo(np.int64).max:
         raise DataError(f"{name}: a label does not fit 64 bits with sign: {raw.max()}", "number the classes from 0")
     if raw.dtype.kind in "iu":
@@ -194,4 +199,6 @@ def _from_objects(raw: np.ndarray, name: str) -> tuple[np.ndarray, np.ndarray]:
 def _is_mark(item: Any) -> bool:
     if item is None:
         return True
+    if isinstance(item, str):
+        return item.strip() in NO_LABEL
     return isinstance(item, (int, float, np.number)) and bool(item != item or item == UNLABELLED)

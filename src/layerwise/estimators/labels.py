@@ -44,7 +44,8 @@ def labels_of(name: str, y: Any, unlabeled: Any) -> tuple[np.ndarray, np.ndarray
             f"{name} requires y to be passed, but the target y is None",
             "give one label a row; LayerwiseEncoder trains without",
         )
-    values = column_or_1d(y, warn=True)
+    values = column_or_1d(_as_they_are(y), warn=True)
+    _refuse_marks_as_text(values, unlabeled)
     labelled = np.array([not _is_mark(item, unlabeled) for item in values.tolist()], dtype=bool)
     if not labelled.any():
         raise DataError(f"y: none of {len(values)} rows is labelled", f"NaN, None and {unlabeled!r} are no label")
@@ -61,6 +62,25 @@ def labels_of(name: str, y: Any, unlabeled: Any) -> tuple[np.ndarray, np.ndarray
     return labels, labelled
 
 
+def _as_they_are(y: Any) -> Any:
+    """Return a list that has text and other things as objects: NumPy would make text of a NaN or -1 among it."""
+    mixed = isinstance(y, (list, tuple)) and len({isinstance(item, str) for item in y}) == 2
+    return np.array(y, dtype=object) if mixed else y
+
+
+def _refuse_marks_as_text(values: np.ndarray, unlabeled: Any) -> None:
+    """Refuse an array of text in which a NaN, None or -1 has become text, and so would be a class."""
+    if values.dtype.kind != "U":
+        return
+    for mark in sorted({"nan", "None", str(unlabeled)} - {unlabeled}):
+        found = np.flatnonzero(values == mark)
+        if len(found):
+            raise DataError(
+                f"y: row {found[0]} is the text {mark!r}, which NumPy makes of a mark among text",
+                "give y as a list or with dtype=object, so that marks stay what they are and text is a class",
+            )
+
+
 def _is_mark(item: Any, unlabeled: Any) -> bool:
     if item is None or type(item).__name__ in ("NAType", "NaTType"):
         return True
@@ -70,14 +90,17 @@ def _is_mark(item: Any, unlabeled: Any) -> bool:
 
 
 def classes_of(labels: np.ndarray, labelled: np.ndarray, unlabeled: Any, named: Any = None) -> np.ndarray:
-    """Return the distinct labels, or those that were named, sorted, two or more.
+    """Return the distinct labels, or those that were named but for marks, sorted, two or more.
 
     Raises
     ------
     DataError
         When there is one: the other may have been taken for the mark of rows without a label.
     """
-    classes: np.ndarray = np.unique(labels if named is None else named)
+    if named is not None:
+        named = np.asarray(_as_they_are(named))
+        labels = named[[not _is_mark(item, unlabeled) for item in named.tolist()]]
+    classes: np.ndarray = np.unique(labels)
     if len(classes) > 1:
         return classes
     if classes.dtype.kind in "if" and classes[0] == 1 and unlabeled == -1 and not labelled.all():

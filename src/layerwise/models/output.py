@@ -18,7 +18,9 @@ from typing import Any, TextIO
 import h5py
 import numpy as np
 
+from ..data.cells import arrow, is_text
 from ..data.hdf5 import split_path
+from ..data.paths import paths_of
 from ..data.table import TableSource
 from ..errors import DataError, PlanError, install
 from ..write import replacing
@@ -36,7 +38,7 @@ def format_of(out: str | Path, rows: str | Path | None = None) -> str:
     Raises
     ------
     PlanError
-        When it is none of ours.
+        When it is none of ours, or the file is one that the rows are in.
 
     Examples
     --------
@@ -45,6 +47,10 @@ def format_of(out: str | Path, rows: str | Path | None = None) -> str:
     """
     if str(out) == STREAM:
         return ".csv"
+    if rows is not None and Path(out).exists():
+        own = [path for path in paths_of(split_path(str(rows))[0]) if Path(path).exists()]
+        if any(Path(out).samefile(path) for path in own):
+            raise PlanError(f"{out} holds the rows, and would be written over", "give another file for the results")
     ending = Path(out).suffix.lower() or Path(split_path(str(rows or ""))[0]).suffix.lower()
     if ending not in ENDINGS:
         raise PlanError(
@@ -129,10 +135,11 @@ def keeping(table: TableSource, kept: Sequence[str], blocks: Iterable[Block], as
     >>> list(keeping(table, ["id"], [{"prediction": np.array([1, 0])}]))
     [{'id': array(['a', 'b'], dtype=object), 'prediction': array([1, 0])}]
     """
+    types = {column: _kept_as(table, column, as_text) for column in kept}
     start = 0
     for block in blocks:
         stop = start + len(next(iter(block.values())))
-        yield {**{column: _cells(table, column, start, stop, as_text) for column in kept}, **block}
+        yield {**{column: _cells(table, column, start, stop, kept_as) for column, kept_as in types.items()}, **block}
         start = stop
 
 
@@ -147,20 +154,39 @@ def check_kept(table: Any, name: str, kept: Sequence[str], names: Mapping[str, S
         return
     if not isinstance(table, TableSource):
         raise DataError(f"{name} has no columns with names, of which {kept[0]!r} could be kept", "leave --keep out")
-    taken = {column for part, own in names.items() for column in (own or [part])}
+    taken = {*names, *(column for own in names.values() for column in own)}
     for column in kept:
         table.check_column(column)
         if column in taken:
             raise PlanError(f"a column {column!r} is kept, but the results have one", "name it otherwise in the table")
 
 
-def _cells(table: TableSource, column: str, start: int, stop: int, as_text: bool) -> np.ndarray:
+def _kept_as(table: TableSource, column: str, as_text: bool) -> type:
+    """Return what all cells of a column are kept as: int and float where that changes none of them, else str."""
+    if as_text or table.kinds[column] != "number":
+        return str
+    pa, cells = arrow("a column"), table.table.column(column)
+    if is_text(cells.type):
+        try:
+            cells = cells.cast(pa.int64())
+        except pa.ArrowInvalid:
+            return float
+    if not pa.types.is_integer(cells.type):
+        return float
+    if not cells.null_count:
+        return int
+    known = pa.compute.min_max(cells).as_py()
+    return float if max(abs(end or 0) for end in known.values()) <= 2**53 else str
+
+
+def _cells(table: TableSource, column: str, start: int, stop: int, kept_as: type) -> np.ndarray:
     """Return a column's cells: numbers, or text and None; every block's are of one type."""
+    if kept_as is float:
+        return table.floats(column, start, stop)
     cells = table.cells(column, start, stop)
-    if table.kinds[column] == "number" and not as_text:
-        whole = not (table.parsed or table.table.column(column).null_count)
-        numbers: np.ndarray = cells.to_numpy() if whole else table.floats(column, start, stop)
-        return numbers
+    if kept_as is int:
+        whole: np.ndarray = (cells.cast(arrow("a column").int64()) if is_text(cells.type) else cells).to_numpy()
+        return whole
     return np.array([None if cell is None else str(cell) for cell in cells.to_pylist()], dtype=object)
 
 

@@ -47,6 +47,13 @@ class Column:
     levels: tuple[str, ...] = ()
     gaps: bool = False
 
+    @property
+    def is_in_arrays(self) -> bool:
+        """Whether rows of numbers without names can have it: as it comes, or as text that numbers are written as."""
+        if self.kind == self.stored:
+            return self.stored in ("number", "boolean")
+        return self.kind == "text" and self.stored == "number"
+
 
 def survey(table: TableSource, kinds: Mapping[str, KindName]) -> tuple[tuple[Column, ...], dict[str, str]]:
     """Say what the columns of a table are, and why some are left out.

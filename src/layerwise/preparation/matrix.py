@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ..data.source import Source
+from ..data.cells import arrow, texts_of
+from ..data.source import Source, blocks
 from ..data.table import TableSource
 from ..errors import DataError
 from .choices import Choices
@@ -22,8 +23,13 @@ class Part:
 
     def __init__(self, source: Source, rows: np.ndarray) -> None:
         self.name, self.dtype = source.name, source.dtype
-        start, stop = int(rows[0]), int(rows[-1]) + 1
-        self.rows: np.ndarray = _raw(source, start, stop)[rows - start]
+        parts = []
+        for start, stop in blocks(source):
+            first, last = np.searchsorted(rows, (start, stop))
+            if first < last:
+                block = source.read(start, stop)[rows[first:last] - start]
+                parts.append(np.asarray(block.toarray() if source.sparse else block))
+        self.rows: np.ndarray = np.concatenate(parts)
         self.shape: tuple[int, ...] = self.rows.shape
 
     def read(self, start: int, stop: int) -> np.ndarray:
@@ -44,7 +50,11 @@ def read_matrix(source: Source, columns: Sequence[Column], start: int = 0, stop:
     """Return rows as a matrix with a column of float64 for each of a table's: numbers, or codes of text."""
     stop = source.shape[0] if stop is None else stop
     if not isinstance(source, TableSource):
-        return flat_rows(source, start, stop)[:, [column.place for column in columns]]
+        numbers = flat_rows(source, start, stop)[:, [column.place for column in columns]]
+        for at, column in enumerate(columns):
+            if column.kind == "text":
+                numbers[:, at] = codes(texts_of(arrow("text").array(numbers[:, at])), column.levels)
+        return numbers
     matrix = np.empty((stop - start, len(columns)))
     for at, column in enumerate(columns):
         if column.kind == "text":

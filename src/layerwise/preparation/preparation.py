@@ -225,11 +225,12 @@ class Preparation:
                     f"{source.name} has {width} features, the training rows have {len(self.order)}",
                     "give rows with the columns of the training rows, in their order",
                 )
-            wrong = [column for column in self.columns if column.stored not in ("number", "boolean")]
+            wrong = [column for column in self.columns if not column.is_in_arrays]
             if wrong:
+                read = f", read as {said(wrong[0].kind)}" if wrong[0].kind != wrong[0].stored else ""
                 raise DataError(
                     f"{source.name} has no names, and column {wrong[0].name!r} of the training rows holds "
-                    f"{said(wrong[0].stored)}",
+                    f"{said(wrong[0].stored)}{read}",
                     "give a table with the columns' names: CSV, Parquet, a frame",
                 )
         return PreparedSource(self, source)
