@@ -14,6 +14,7 @@ import polars as pl
 import pyarrow as pa
 import pytest
 import scipy.sparse
+from pyarrow import parquet as parquet_file
 
 from layerwise.data.files import target_column
 from layerwise.data.paths import paths_of
@@ -145,6 +146,41 @@ def test_columns_that_are_no_values_and_names_that_are_not_unique_are_refused() 
         open_table(pd.DataFrame({"a": [1, "x"]}, dtype=object))
     with pytest.raises(DataError, match="is no table"):
         open_table(np.ones((2, 2)))
+
+
+def test_two_columns_of_one_name_are_refused_in_files_and_frames(tmp_path: Path) -> None:
+    path = tmp_path / "twice.parquet"
+    parquet_file.write_table(pa.table([[1], [2]], names=["a", "a"]), path)
+    with pytest.raises(DataError, match=r"twice\.parquet: two columns are named 'a'\nhint: give each a name"):
+        open_table(path)
+    with pytest.raises(DataError, match=r"the pandas frame: two columns are named 'a'\nhint: give each a name"):
+        open_table(pd.DataFrame([[1, 2]], columns=["a", "a"]))
+
+
+def test_categories_that_differ_between_files_and_row_groups(tmp_path: Path) -> None:
+    """Each row group, and each file, numbers its categories anew."""
+    first = pa.chunked_array([pa.array(["a", None]).dictionary_encode(), pa.array(["b", "a"]).dictionary_encode()])
+    parquet_file.write_table(pa.table({"t": first}), tmp_path / "1.parquet", row_group_size=2)
+    pd.DataFrame({"t": pd.Categorical(["c", "a"])}).to_parquet(tmp_path / "2.parquet")
+    pd.DataFrame({"t": ["d", None]}).to_parquet(tmp_path / "3.parquet")
+    table = open_table(str(tmp_path / "*.parquet"))
+    assert table.kinds == {"t": "text"}
+    assert table.texts("t", 0, 8).to_pylist() == ["a", None, "b", "a", "c", "a", "d", None]
+    numbers = pa.chunked_array([pa.array([5, 6]).dictionary_encode(), pa.array([7, 5]).dictionary_encode()])
+    parquet_file.write_table(pa.table({"n": numbers}), tmp_path / "n.parquet", row_group_size=2)
+    assert open_table(tmp_path / "n.parquet").floats("n", 0, 4).tolist() == [5, 6, 7, 5]
+
+
+def test_the_numbers_that_pandas_gave_its_rows_are_no_column(tmp_path: Path) -> None:
+    path, frame = tmp_path / "rows.parquet", pd.DataFrame({"a": [1.0, 2.0, 3.0], "b": [4.0, 5.0, 6.0]})
+    frame.loc[[2, 0, 1]].to_parquet(path)
+    assert open_table(path).columns == ("a", "b") and open_source(path).read(0, 3).tolist() == [[3, 6], [1, 4], [2, 5]]
+    assert open_table(frame.loc[[2, 0, 1]]).columns == ("a", "b")
+    frame[["b"]].loc[[2, 0, 1]].to_parquet(path)
+    assert open_source(path, kind="targets").read(0, 3).tolist() == [6, 4, 5]
+    frame.set_index("a").to_parquet(path)
+    assert open_table(path).columns == ("b", "a"), "an index with a name is a column of the file"
+    assert open_table(frame.set_index("a")).columns == ("b",), "and none of the frame"
 
 
 def test_the_column_of_labels_where_none_is_named() -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 from ..errors import DataError
 from .cells import ColumnKind, arrow, cleaned, possible_kinds
-from .table import TableSource, listing, spooled
+from .table import TableSource, check_names, listing, spooled
 
 SUFFIXES = (".csv", ".tsv", ".csv.gz", ".tsv.gz")
 # Between a truth value and a number, a number and text: the first that all cells can be read as.
@@ -80,9 +80,7 @@ def _header(path: Path) -> tuple[str, ...]:
             f"{path}: the first line holds numbers, {listing(names, 4)}, expected the names of the columns",
             "write a line of names above the rows",
         )
-    twice = sorted({name for name in names if names.count(name) > 1})
-    if twice:
-        raise DataError(f"{path}: two columns are named {twice[0]!r}", "give each a name of its own")
+    check_names(names, str(path))
     return tuple(names)
 
 

@@ -68,9 +68,7 @@ class TableSource:
         self.columns: tuple[str, ...] = tuple(table.column_names)
         self.shape: tuple[int, ...] = (table.num_rows, len(self.columns))
         self.parsed = kinds is not None
-        twice = sorted({column for column in self.columns if self.columns.count(column) > 1})
-        if twice:
-            raise DataError(f"{name}: two columns are named {twice[0]!r}", "give each a name of its own")
+        check_names(self.columns, name)
         self.kinds: dict[str, ColumnKind] = {
             column: kinds[column] if kinds is not None else self._kind(column) for column in self.columns
         }
@@ -228,6 +226,19 @@ PREPARE = (
     "leave the column out, or prepare the table: layerwise.Preparation.fit(table).transform(table) fills gaps and "
     "makes numbers of text and dates, as layerwise compare does by itself"
 )
+
+
+def check_names(columns: Sequence[str], name: str) -> None:
+    """Refuse columns of which two have one name.
+
+    Raises
+    ------
+    DataError
+        With the first such name.
+    """
+    twice = sorted({column for column in columns if columns.count(column) > 1})
+    if twice:
+        raise DataError(f"{name}: two columns are named {twice[0]!r}", "give each a name of its own")
 
 
 def said(kind: ColumnKind) -> str:
