@@ -157,6 +157,30 @@ def test_two_columns_of_one_name_are_refused_in_files_and_frames(tmp_path: Path)
         open_table(pd.DataFrame([[1, 2]], columns=["a", "a"]))
 
 
+def test_a_column_that_cannot_be_read_as_what_was_asked_for_is_named(tmp_path: Path) -> None:
+    frame = pl.DataFrame({"when": DAYS, "x": [0.5] * 4, "year": [2024] * 4})
+    frame.write_parquet(tmp_path / "rows.parquet")
+    for given in (tmp_path / "rows.parquet", frame, frame.to_pandas()):
+        table = open_table(given)
+        for column, kind, words in (
+            ("when", "number", r"holds dates \(.*\), which cannot be read as numbers"),
+            ("when", "boolean", r"holds dates \(.*\), which cannot be read as truth values"),
+            ("x", "date", r"holds numbers \(double\), which cannot be read as dates"),
+            ("year", "date", r"holds numbers \(int64\), which cannot be read as dates"),
+        ):
+            with pytest.raises(DataError, match=rf"column '{column}' {words}\nhint: leave data\.kinds\.{column} out"):
+                table.floats(column, 0, 4, kind)
+
+
+def test_rows_that_were_taken_are_named_by_their_numbers_in_the_table(tmp_path: Path) -> None:
+    (tmp_path / "1.csv").write_text("a,b\n1,x\n2,x\n")
+    (tmp_path / "2.csv").write_text("a,b\n3,x\n4,x\nfive,x\n")
+    taken = open_table(str(tmp_path / "?.csv")).take(np.array([1, 2, 4]))
+    for table in (taken, taken.only(["a"]), taken.take(np.array([2]))):
+        with pytest.raises(DataError, match=r"2\.csv: row 2, column 'a' is 'five'"):
+            table.floats("a", 0, table.shape[0], "number")
+
+
 def test_categories_that_differ_between_files_and_row_groups(tmp_path: Path) -> None:
     """Each row group, and each file, numbers its categories anew."""
     first = pa.chunked_array([pa.array(["a", None]).dictionary_encode(), pa.array(["b", "a"]).dictionary_encode()])
