@@ -65,6 +65,20 @@ def test_a_byte_order_mark_and_line_ends_of_windows_and_lines_in_quotes(tmp_path
     assert table.texts("b", 0, 2).to_pylist() == ["x\r\ny", "z"]
 
 
+@pytest.mark.parametrize("block", [16, 2**20])
+def test_line_ends_of_old_macs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, block: int) -> None:
+    monkeypatch.setattr(delimited, "BLOCK_BYTES", block)
+    (tmp_path / "rows.csv").write_bytes(b'a;b\r1;x\r2;"y\rz"\r3;\r')
+    table = open_table(tmp_path / "rows.csv")
+    assert table.columns == ("a", "b") and table.floats("a", 0, 3).tolist() == [1, 2, 3]
+    assert table.texts("b", 0, 3).to_pylist() == ["x", "y\rz", None]
+
+
+def test_a_first_line_that_is_no_line_of_names_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"rows\.csv cannot be read: .*field.*\nhint: check that it is a CSV file"):
+        opened(tmp_path, "x" * 200_000 + "\n1\n")
+
+
 def test_an_empty_line_of_one_column_is_a_missing_cell(tmp_path: Path) -> None:
     assert opened(tmp_path, "y\n1\n\n3\n").shape == (3, 1)
     assert opened(tmp_path, "x,y\n1,2\n\n3,4\n").shape == (2, 2)
