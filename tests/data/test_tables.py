@@ -218,6 +218,9 @@ def test_quantities_to_predict() -> None:
     for values, message in ((["a", "b"], "holds what is no number"), ([1.0, np.inf], "row 1 is infinite")):
         with pytest.raises(DataError, match=message):
             load_values(open_source(values, kind="targets"), 2)
+    np.testing.assert_array_equal(load_values(open_source([0.5, pd.NA], kind="targets"), 2), [0.5, np.nan])
+    with pytest.raises(DataError, match=r"holds dates .*expected numbers"):
+        load_values(open_source(np.array(["2024-02-29", "NaT"], "M8[ns]"), kind="targets"), 2)
     with pytest.raises(DataError, match="has 2 labels, the inputs have 3 rows"):
         load_values(open_source([1.0, 2.0], kind="targets"), 3)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import h5py
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
@@ -31,6 +32,8 @@ def load(labels, n_rows=None, **options):
         ([1, None, 0, float("nan"), -1], [1, -1, 0, -1, -1], [0, 1]),
         (np.array([b"b", "ä".encode()]), [0, 1], ["b", "ä"]),
         (np.array(["b", "a"], object), [1, 0], ["a", "b"]),
+        (np.array(["b", pd.NA, "a"], object), [1, -1, 0], ["a", "b"]),
+        (pd.Series([3, None, 5], dtype="Int64"), [0, -1, 1], [3, 5]),
     ],
 )
 def test_codes_and_classes(labels, codes, classes):

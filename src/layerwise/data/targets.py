@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from ..errors import DataError, nearest
+from .arrays import check_no_dates, is_missing
 from .source import Source
 
 UNLABELLED = -1
@@ -16,7 +17,8 @@ UNLABELLED = -1
 def load_targets(source: Source, n_rows: int, *, classes: np.ndarray | None = None) -> tuple[torch.Tensor, np.ndarray]:
     """Read one label per row and number the classes.
 
-    Labels are whole numbers (of any type), truth values or text. -1, NaN and None mark rows without a label.
+    Labels are whole numbers (of any type), truth values or text. -1, NaN, None and pandas' NA mark rows without a
+    label.
 
     Parameters
     ----------
@@ -97,8 +99,9 @@ def load_values(source: Source, n_rows: int) -> torch.Tensor:
     [0.5, nan, -1.0]
     """
     raw = _one_each(source, n_rows)
+    check_no_dates(raw, source.name)
     try:
-        values = np.array([np.nan if item is None else item for item in raw.tolist()], dtype=np.float64)
+        values = np.array([np.nan if is_missing(item) else item for item in raw.tolist()], dtype=np.float64)
     except (ValueError, TypeError) as error:
         raise DataError(f"{source.name} holds what is no number: {error}", "give one number per row") from error
     if np.isinf(values).any():
@@ -192,6 +195,6 @@ def _from_objects(raw: np.ndarray, name: str) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _is_mark(item: Any) -> bool:
-    if item is None:
+    if is_missing(item):
         return True
     return isinstance(item, (int, float, np.number)) and bool(item != item or item == UNLABELLED)
