@@ -12,6 +12,7 @@ import numpy as np
 
 from ..errors import DataError, install, nearest
 from .arrays import ArraySource, check_block
+from .cells import natural_kind, texts_of
 from .hdf5 import CONVENTIONAL
 from .table import PREPARE, listing
 
@@ -102,7 +103,10 @@ class ParquetSource:
 
 
 def open_labels(path: Path, name: str | None) -> ArraySource:
-    """Read the labels of a Parquet file: a column by name, else the one with a usual name, else the only one."""
+    """Read the labels of a Parquet file: a column by name, else the one with a usual name, else the only one.
+
+    What stands for a missing value in a table's text is no label, as in a table's own column.
+    """
     file = open_parquet(path)
     known = columns_of(file.schema_arrow)
     if name is None:
@@ -119,6 +123,8 @@ def open_labels(path: Path, name: str | None) -> ArraySource:
     except (OSError, ValueError) as error:
         raise damaged_parquet(f"{path}::{name}", error) from error
     plain = _numeric(column) and not column.null_count  # an empty label becomes None, a mark of no label
+    if natural_kind(column.type) == "text":
+        column = texts_of(column)
     values = column.to_numpy() if plain else np.array(column.to_pylist(), dtype=object)
     return ArraySource(values, f"{path}::{name}")
 
