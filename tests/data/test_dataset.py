@@ -7,12 +7,24 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from torch.utils.data import DataLoader, Dataset, IterableDataset, TensorDataset
+from torch.utils.data import (
+    BatchSampler,
+    DataLoader,
+    Dataset,
+    IterableDataset,
+    RandomSampler,
+    SubsetRandomSampler,
+    TensorDataset,
+    WeightedRandomSampler,
+)
 
+from layerwise.comparison.given import open_given
 from layerwise.data import dataset as module
-from layerwise.data.dataset import spool
+from layerwise.data.dataset import open_pair, spool
+from layerwise.data.labelled import labelled_rows, unlabelled_rows
+from layerwise.data.rowset import open_rows
 from layerwise.data.source import open_source
-from layerwise.data.spill import SpilledRows
+from layerwise.data.spill import SpilledRows, Store
 from layerwise.errors import DataError
 
 ROWS = torch.arange(60, dtype=torch.uint8).view(20, 3)
@@ -67,6 +79,49 @@ def test_a_shuffled_loader_keeps_inputs_and_targets_together_or_is_refused() -> 
     assert targets is not None and np.array_equal(inputs.read(0, 20)[:, 0], targets.read(0, 20))
     with pytest.raises(DataError, match=r"another order each time.*\nhint: make it with shuffle=False"):
         open_source(loader, kind="targets")
+
+
+LABELLED = TensorDataset(ROWS, ROWS[:, 0])
+DISORDERLY = [
+    {"shuffle": True},
+    {"sampler": SubsetRandomSampler(range(20))},
+    {"sampler": WeightedRandomSampler([1.0] * 20, 20)},
+    {"batch_sampler": BatchSampler(RandomSampler(LABELLED), 4, drop_last=False)},
+    {"batch_sampler": [[3, 1], [2, 0]]},
+    {"batch_size": None, "sampler": RandomSampler(LABELLED)},
+    {"num_workers": 2, "in_order": False},
+]
+
+
+@pytest.mark.parametrize("how", DISORDERLY, ids=str)
+def test_rows_dealt_in_another_order_are_no_inputs_beside_targets(how: dict[str, Any]) -> None:
+    loader = DataLoader(LABELLED, **how)
+    labels = np.arange(20) % 2
+    with pytest.raises(DataError, match="another order each time"):
+        open_source(loader, kind="targets")
+    for pair in ((loader, labels), (ROWS, loader)):
+        for opened in (
+            lambda pair: open_rows(*pair, Store(1.0), torch.float32),
+            lambda pair: labelled_rows(*pair),
+            lambda pair: unlabelled_rows(*pair, 1.0, torch.float32),
+            lambda pair: open_given(*pair),
+        ):
+            with pytest.raises(DataError, match="another order each time"):
+                opened(pair)
+
+
+def test_rows_dealt_in_another_order_are_inputs_by_themselves() -> None:
+    rows, _ = open_rows(DataLoader(LABELLED, batch_size=4, shuffle=True), None, Store(1.0), torch.float32)
+    assert sorted(rows.inputs.read(0, 20)[:, 0].tolist()) == ROWS[:, 0].tolist()
+
+
+@pytest.mark.parametrize("how", [{"batch_size": 7}, {"batch_size": 1, "num_workers": 0}, {"batch_size": None}])
+@pytest.mark.parametrize("rows", [LABELLED, Stream()], ids=["dataset", "stream"])
+def test_rows_dealt_in_their_order_are_inputs_beside_targets(rows: Any, how: dict[str, Any]) -> None:
+    if how["batch_size"] is None:
+        rows = TensorDataset(ROWS[None], ROWS[None, :, 0])  # whose items are batches
+    inputs, targets = open_pair(DataLoader(rows, **how), DataLoader(rows, **how))
+    assert inputs.read(0, 20)[:, 0].tolist() == ROWS[:, 0].tolist() and targets.shape == (20,)
 
 
 @pytest.mark.parametrize(

@@ -65,6 +65,20 @@ def test_a_byte_order_mark_and_line_ends_of_windows_and_lines_in_quotes(tmp_path
     assert table.texts("b", 0, 2).to_pylist() == ["x\r\ny", "z"]
 
 
+@pytest.mark.parametrize("block", [16, 2**20])
+def test_line_ends_of_old_macs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, block: int) -> None:
+    monkeypatch.setattr(delimited, "BLOCK_BYTES", block)
+    (tmp_path / "rows.csv").write_bytes(b'a;b\r1;x\r2;"y\rz"\r3;\r')
+    table = open_table(tmp_path / "rows.csv")
+    assert table.columns == ("a", "b") and table.floats("a", 0, 3).tolist() == [1, 2, 3]
+    assert table.texts("b", 0, 3).to_pylist() == ["x", "y\rz", None]
+
+
+def test_a_first_line_that_is_no_line_of_names_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"rows\.csv cannot be read: .*field.*\nhint: check that it is a CSV file"):
+        opened(tmp_path, "x" * 200_000 + "\n1\n")
+
+
 def test_an_empty_line_of_one_column_is_a_missing_cell(tmp_path: Path) -> None:
     assert opened(tmp_path, "y\n1\n\n3\n").shape == (3, 1)
     assert opened(tmp_path, "x,y\n1,2\n\n3,4\n").shape == (2, 2)
@@ -109,6 +123,42 @@ def test_a_cell_that_is_not_what_the_column_should_be_is_named(tmp_path: Path) -
     table = opened(tmp_path, "a,b\n1,x\n?,x\ntwo,x\n")
     with pytest.raises(DataError, match=r"row 2, column 'a' is 'two', expected a number .*\nhint: .*data\.kinds\.a="):
         table.floats("a", 0, 3, "number")
+
+
+NAIVE, ZONED = "2024-02-29T10:00:00", "2024-02-29T10:00:00+01:00"
+
+
+@pytest.mark.parametrize("block", [60, 2**20])
+@pytest.mark.parametrize("cells", [[NAIVE] * 5 + [ZONED] * 5, [ZONED] * 5 + ["2024-02-29"] + [NAIVE] * 4])
+def test_dates_with_and_without_a_time_zone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, block: int, cells: list[str]
+) -> None:
+    """Whether they stand in one block of the file or not, and whichever rows are read."""
+    monkeypatch.setattr(delimited, "BLOCK_BYTES", block)
+    table = opened(tmp_path, "\n".join(["when,b", *(f"{cell},x" for cell in cells)]))
+    assert table.kinds["when"] == "date"
+    unlike = r"rows\.csv: row 5, column 'when' is '2024-02-29.*with.* a time zone, unlike the dates before it.*\nhint: "
+    for start, stop in ((0, 10), (0, 3), (6, 10), (0, 10)):
+        with pytest.raises(DataError, match=unlike + r"write all.*or leave it out: --set data\.kinds\.when=none"):
+            table.floats("when", start, stop)
+    assert table.texts("when", 4, 6).to_pylist() == cells[4:6]
+
+
+def test_the_file_of_which_the_dates_have_a_time_zone_unlike_those_before_is_named(tmp_path: Path) -> None:
+    for name, cell in (("1.csv", NAIVE), ("2.csv", ZONED)):
+        (tmp_path / name).write_text(f"when,b\n,x\n{cell},x\n")
+    with pytest.raises(DataError, match=r"2\.csv: row 1, column 'when' is .*with a time zone, unlike"):
+        open_table(str(tmp_path / "?.csv")).floats("when", 0, 2)
+
+
+def test_dates_of_one_time_zone_each_and_cells_that_are_no_dates(tmp_path: Path) -> None:
+    table = opened(tmp_path, f"when,b\n{ZONED},x\n,x\n2024-02-29 10:00Z,x\n")
+    np.testing.assert_array_equal(table.floats("when", 0, 3), [19782.375, np.nan, 19782 + 10 / 24])
+    table = opened(tmp_path, f"when,b\n{ZONED},x\n{NAIVE},x\nsoon,x\n")
+    assert table.kinds["when"] == "text"
+    table = opened(tmp_path, f"when,b\n{ZONED},x\nsoon,x\n")
+    with pytest.raises(DataError, match="row 1, column 'when' is 'soon', expected a date"):
+        table.floats("when", 0, 2, "date")
 
 
 def test_without_pyarrow_the_message_says_how_to_install_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

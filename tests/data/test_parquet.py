@@ -75,6 +75,8 @@ def test_labels(write: Any) -> None:
     path = write(a=[0.5, 0.5, 0.5, 0.5], label=[3, None, 5, 3], kind=["x", "y", None, "x"])
     assert labels(path, 4) == ([0, -1, 1, 0], [3, 5])
     assert labels(f"{path}::kind", 4) == ([0, 1, -1, 0], ["x", "y"])
+    for gaps in (["x", "", " y", "NA"], pyarrow.array(["x", "", " y", "NA"]).dictionary_encode()):
+        assert labels(write(only=gaps), 4) == ([0, -1, 1, -1], ["x", "y"])
     assert labels(write(only=[2, 1]), 2) == ([1, 0], [1, 2])
     with pytest.raises(DataError, match=r"several columns could be the targets; it holds a, b\nhint: name the one"):
         open_source(write(a=[1, 2], b=[1, 2]), kind="targets")

@@ -30,6 +30,7 @@ def test_numbers_of_any_type(given: Any) -> None:
 def test_gaps_are_rows_without_a_label() -> None:
     assert read([None, 3, 4.5])[1] == read(np.array([np.nan, 3, 4.5]))[1] == [False, True, True]
     assert read(pd.Series([None, 3, 4], dtype="Int64"))[1] == [False, True, True]
+    assert read(np.array([pd.NaT, 3, pd.NA], dtype=object))[1] == [False, True, False]
     assert read([[np.nan, np.nan], [0.0, 1.0]])[1] == [False, True]
 
 
@@ -41,6 +42,8 @@ def test_gaps_are_rows_without_a_label() -> None:
         ([1.0, np.inf], r"row 1 has an infinite target \(output 0\)"),
         ([[1.0, 2.0], [3.0, np.nan]], r"row 1 has a gap \(output 1\)"),
         ([np.nan, np.nan], "no row is labelled"),
+        (np.array(["2024-02-29", "NaT"], "M8[ns]"), r"holds dates \(.*expected numbers\nhint: .*days since a date"),
+        (np.array([1, 2], "m8[s]"), r"holds durations \(.*expected numbers\nhint: .*for example days, NaN"),
     ],
 )
 def test_refusals(given: Any, words: str) -> None:

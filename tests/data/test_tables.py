@@ -14,6 +14,7 @@ import polars as pl
 import pyarrow as pa
 import pytest
 import scipy.sparse
+from pyarrow import parquet as parquet_file
 
 from layerwise.data.files import target_column
 from layerwise.data.paths import paths_of
@@ -147,6 +148,65 @@ def test_columns_that_are_no_values_and_names_that_are_not_unique_are_refused() 
         open_table(np.ones((2, 2)))
 
 
+def test_two_columns_of_one_name_are_refused_in_files_and_frames(tmp_path: Path) -> None:
+    path = tmp_path / "twice.parquet"
+    parquet_file.write_table(pa.table([[1], [2]], names=["a", "a"]), path)
+    with pytest.raises(DataError, match=r"twice\.parquet: two columns are named 'a'\nhint: give each a name"):
+        open_table(path)
+    with pytest.raises(DataError, match=r"the pandas frame: two columns are named 'a'\nhint: give each a name"):
+        open_table(pd.DataFrame([[1, 2]], columns=["a", "a"]))
+
+
+def test_a_column_that_cannot_be_read_as_what_was_asked_for_is_named(tmp_path: Path) -> None:
+    frame = pl.DataFrame({"when": DAYS, "x": [0.5] * 4, "year": [2024] * 4})
+    frame.write_parquet(tmp_path / "rows.parquet")
+    for given in (tmp_path / "rows.parquet", frame, frame.to_pandas()):
+        table = open_table(given)
+        for column, kind, words in (
+            ("when", "number", r"holds dates \(.*\), which cannot be read as numbers"),
+            ("when", "boolean", r"holds dates \(.*\), which cannot be read as truth values"),
+            ("x", "date", r"holds numbers \(double\), which cannot be read as dates"),
+            ("year", "date", r"holds numbers \(int64\), which cannot be read as dates"),
+        ):
+            with pytest.raises(DataError, match=rf"column '{column}' {words}\nhint: leave data\.kinds\.{column} out"):
+                table.floats(column, 0, 4, kind)
+
+
+def test_rows_that_were_taken_are_named_by_their_numbers_in_the_table(tmp_path: Path) -> None:
+    (tmp_path / "1.csv").write_text("a,b\n1,x\n2,x\n")
+    (tmp_path / "2.csv").write_text("a,b\n3,x\n4,x\nfive,x\n")
+    taken = open_table(str(tmp_path / "?.csv")).take(np.array([1, 2, 4]))
+    for table in (taken, taken.only(["a"]), taken.take(np.array([2]))):
+        with pytest.raises(DataError, match=r"2\.csv: row 2, column 'a' is 'five'"):
+            table.floats("a", 0, table.shape[0], "number")
+
+
+def test_categories_that_differ_between_files_and_row_groups(tmp_path: Path) -> None:
+    """Each row group, and each file, numbers its categories anew."""
+    first = pa.chunked_array([pa.array(["a", None]).dictionary_encode(), pa.array(["b", "a"]).dictionary_encode()])
+    parquet_file.write_table(pa.table({"t": first}), tmp_path / "1.parquet", row_group_size=2)
+    pd.DataFrame({"t": pd.Categorical(["c", "a"])}).to_parquet(tmp_path / "2.parquet")
+    pd.DataFrame({"t": ["d", None]}).to_parquet(tmp_path / "3.parquet")
+    table = open_table(str(tmp_path / "*.parquet"))
+    assert table.kinds == {"t": "text"}
+    assert table.texts("t", 0, 8).to_pylist() == ["a", None, "b", "a", "c", "a", "d", None]
+    numbers = pa.chunked_array([pa.array([5, 6]).dictionary_encode(), pa.array([7, 5]).dictionary_encode()])
+    parquet_file.write_table(pa.table({"n": numbers}), tmp_path / "n.parquet", row_group_size=2)
+    assert open_table(tmp_path / "n.parquet").floats("n", 0, 4).tolist() == [5, 6, 7, 5]
+
+
+def test_the_numbers_that_pandas_gave_its_rows_are_no_column(tmp_path: Path) -> None:
+    path, frame = tmp_path / "rows.parquet", pd.DataFrame({"a": [1.0, 2.0, 3.0], "b": [4.0, 5.0, 6.0]})
+    frame.loc[[2, 0, 1]].to_parquet(path)
+    assert open_table(path).columns == ("a", "b") and open_source(path).read(0, 3).tolist() == [[3, 6], [1, 4], [2, 5]]
+    assert open_table(frame.loc[[2, 0, 1]]).columns == ("a", "b")
+    frame[["b"]].loc[[2, 0, 1]].to_parquet(path)
+    assert open_source(path, kind="targets").read(0, 3).tolist() == [6, 4, 5]
+    frame.set_index("a").to_parquet(path)
+    assert open_table(path).columns == ("b", "a"), "an index with a name is a column of the file"
+    assert open_table(frame.set_index("a")).columns == ("b",), "and none of the frame"
+
+
 def test_the_column_of_labels_where_none_is_named() -> None:
     assert target_column(open_table(pl.DataFrame({"x": [1], "target": [2], "y": [3]}))) == "target"
     with pytest.raises(DataError, match=r"no column is named as targets are; it holds a, b\nhint: .*--target b"):
@@ -158,6 +218,9 @@ def test_quantities_to_predict() -> None:
     for values, message in ((["a", "b"], "holds what is no number"), ([1.0, np.inf], "row 1 is infinite")):
         with pytest.raises(DataError, match=message):
             load_values(open_source(values, kind="targets"), 2)
+    np.testing.assert_array_equal(load_values(open_source([0.5, pd.NA], kind="targets"), 2), [0.5, np.nan])
+    with pytest.raises(DataError, match=r"holds dates .*expected numbers"):
+        load_values(open_source(np.array(["2024-02-29", "NaT"], "M8[ns]"), kind="targets"), 2)
     with pytest.raises(DataError, match="has 2 labels, the inputs have 3 rows"):
         load_values(open_source([1.0, 2.0], kind="targets"), 3)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import h5py
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
@@ -34,6 +35,8 @@ def load(labels, n_rows=None, **options):
         (["b", "-1", "a", " NA ", ""], [1, -1, 0, -1, -1], ["a", "b"]),
         (np.array(["b", "-1", "a", "nan", ""]), [1, -1, 0, -1, -1], ["a", "b"]),
         (np.array([b"b", b"-1", b"?"]), [0, -1, -1], ["b"]),
+        (np.array(["b", pd.NA, "a"], object), [1, -1, 0], ["a", "b"]),
+        (pd.Series([3, None, 5], dtype="Int64"), [0, -1, 1], [3, 5]),
     ],
 )
 def test_codes_and_classes(labels, codes, classes):

@@ -93,6 +93,14 @@ def flipped(file: Path) -> None:
     file.write_bytes(data)
 
 
+def spoiled(folder: Path, spoil: Any) -> None:
+    """Spoil the preparation that a model's description holds."""
+    schema = json.loads((folder / "model.json").read_text())["preparation"]
+    spoil(schema)
+    changed(folder, preparation=schema)
+
+
+DOES_NOT_FIT = "model.json is damaged: preparation does not fit preparation.skops"
 BROKEN: dict[str, tuple[Any, str]] = {
     "truncated weights": (lambda at: cut_short(at / "network.safetensors"), "network.safetensors is not the file"),
     "one bit of the weights": (lambda at: flipped(at / "network.safetensors"), "network.safetensors is not the file"),
@@ -104,6 +112,10 @@ BROKEN: dict[str, tuple[Any, str]] = {
     "no version": (lambda at: changed(at, format="x"), "has format 'x'"),
     "foreign": (lambda at: (at / "model.json").write_text('{"model": 1}'), "is of another program"),
     "a key too many": (lambda at: changed(at, pickle="x"), "model.json is damaged: pickle"),
+    "a preparation without columns": (lambda at: spoiled(at, lambda schema: schema.pop("columns")), DOES_NOT_FIT),
+    "one of no columns": (lambda at: spoiled(at, lambda schema: schema["columns"].clear()), DOES_NOT_FIT),
+    "one of other levels": (lambda at: spoiled(at, lambda schema: schema["columns"][0].update(levels=3)), DOES_NOT_FIT),
+    "one of another choice": (lambda at: spoiled(at, lambda schema: schema["choices"].update(more=1)), DOES_NOT_FIT),
     "an unknown module": (lambda at: changed(at, network=[{"module": "Evil"}]), "names the unknown module 'Evil'"),
     "another network": (
         lambda at: changed(at, network=[{"module": "Linear", "in_features": 2, "out_features": 2, "bias": True}]),

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from ..checks import check_pretraining
 from ..data.batches import Batches
+from ..data.dataset import open_pair
 from ..data.features import as_features
 from ..data.rowset import RowSet
 from ..data.source import load_rows, open_source
@@ -226,10 +227,11 @@ def _gather(inputs: Any, targets: Any, test: Any, pretrain_inputs: Any) -> tuple
         raise PlanError(
             f"test is {type(test).__name__}, expected (inputs, targets)", "give test rows with their labels"
         )
-    read = [load_rows(open_source(part)) for part in (inputs, test[0])]
+    pairs = [open_pair(inputs, targets), open_pair(*test)]
+    read = [load_rows(source) for source, _ in pairs]
     unlabelled = read[0] if pretrain_inputs is None else load_rows(open_source(pretrain_inputs))
-    codes, classes = load_targets(open_source(targets, kind="targets"), len(read[0]))
-    test_codes, _ = load_targets(open_source(test[1], kind="targets"), len(read[1]), classes=classes)
+    codes, classes = load_targets(pairs[0][1], len(read[0]))
+    test_codes, _ = load_targets(pairs[1][1], len(read[1]), classes=classes)
     for name, part in (("", codes), ("test ", test_codes)):
         if not len(part) or int(part.min()) < 0:
             raise DataError(f"{int((part < 0).sum())} {name}rows have no label", "give labelled rows alone")

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..data.dataset import is_dataset, spool
+from ..data.dataset import is_dataset, open_pair, spool
 from ..data.files import target_column
 from ..data.hdf5 import CONVENTIONAL, split_path
 from ..data.paths import NOT_READ
@@ -72,7 +72,7 @@ def open_given(inputs: Any, targets: Any, target: str | None = None) -> Given:
                 "give the labels as an array, or the rows as a table: a frame, a CSV or Parquet file",
             )
         targets = targets_of(os.fspath(inputs), targets)
-    return Given(open_source(inputs), open_source(targets, kind="targets"))
+    return Given(*open_pair(inputs, targets))
 
 
 def _of_table(table: TableSource, inputs: Any, targets: Any, target: str | None) -> Given:

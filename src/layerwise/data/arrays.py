@@ -76,6 +76,34 @@ def as_array(x: Any, name: str) -> np.ndarray:
     return array
 
 
+def is_missing(item: Any) -> bool:
+    """Say whether an element of an array of objects is no value: None, or pandas' NA or NaT, which is not imported.
+
+    Examples
+    --------
+    >>> import pandas
+    >>> [is_missing(item) for item in (None, pandas.NA, pandas.NaT, "", 0)]
+    [True, True, True, False, False]
+    """
+    return item is None or type(item).__name__ in ("NAType", "NaTType")
+
+
+def check_no_dates(raw: np.ndarray, name: str) -> None:
+    """Refuse targets that are dates or durations: as numbers they are nanoseconds, and a missing one is -9.2e18.
+
+    Raises
+    ------
+    DataError
+        With what makes numbers of them.
+    """
+    if raw.dtype.kind in "Mm":
+        what, since = ("dates", " since a date") if raw.dtype.kind == "M" else ("durations", "")
+        raise DataError(
+            f"{name} holds {what} ({raw.dtype}), expected numbers",
+            f"turn them into numbers first, for example days{since}, NaN where there is none",
+        )
+
+
 def check_block(start: int, stop: int, rows: int, name: str) -> None:
     """Refuse a block that is not within the rows; slicing would shorten it without a word.
 

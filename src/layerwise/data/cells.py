@@ -18,6 +18,8 @@ ColumnKind = Literal["number", "boolean", "date", "text"]
 # Cells of a text file that are no value, once the space around them is gone.
 MISSING = ("", "NA", "N/A", "n/a", "#N/A", "NaN", "nan", "NULL", "null", "?")
 DAY = 86_400e6  # microseconds
+# Of dates as ISO 8601 has them, those with a time zone and those without.
+ZONED, NAIVE = r"^\d{4}-\d\d-\d\d[T ].*[Z+-]", r"^\d{4}-\d\d-\d\d([T ][\d:.]*)?$"
 FIRST = 32  # cells that are tried before all: Arrow goes on to the end after the first that it cannot read
 
 
@@ -116,11 +118,38 @@ def _parses(cells: Any, kind: ColumnKind) -> bool:
     if kind == "number" and pa.compute.any(pa.compute.match_substring_regex(cells, r"^[+-]?0\d")).as_py():
         return False
     try:
-        floats_of(cells.slice(0, FIRST), kind)
-        floats_of(cells, kind)
+        for some in (cells.slice(0, FIRST), cells):
+            for part in _by_zone(some) if kind == "date" else (some,):
+                floats_of(part, kind)
     except pa.ArrowInvalid:
         return False
     return True
+
+
+def _by_zone(dates: Any) -> tuple[Any, Any]:
+    """Return the dates with a time zone, and all else: a block cannot tell whether those of others have one."""
+    pa = arrow("text")
+    zone = pa.compute.fill_null(zoned(dates), False)
+    return dates.filter(zone), dates.filter(pa.compute.invert(zone))
+
+
+def zoned(cells: Any) -> Any:
+    """Say which cells of text are dates with a time zone, and which without one; null is what is no date.
+
+    Examples
+    --------
+    >>> import pyarrow as pa
+    >>> zoned(pa.array(["2024-02-29", "2024-02-29T10:00Z", "soon"])).to_pylist()
+    [False, True, None]
+    """
+    pa = arrow("text")
+    with_zone, without = (pa.compute.match_substring_regex(cells, pattern) for pattern in (ZONED, NAIVE))
+    return pa.compute.if_else(pa.compute.or_(with_zone, without), with_zone, None)
+
+
+def decoded(cells: Any) -> Any:
+    """Return cells as their values where they are categories."""
+    return cells.cast(cells.type.value_type) if arrow("a column").types.is_dictionary(cells.type) else cells
 
 
 def floats_of(cells: Any, kind: ColumnKind) -> np.ndarray:
@@ -135,8 +164,8 @@ def floats_of(cells: Any, kind: ColumnKind) -> np.ndarray:
 
     Raises
     ------
-    pyarrow.ArrowInvalid
-        When text cannot be read as that.
+    pyarrow.ArrowException
+        When the cells cannot be read as that; ArrowInvalid where they are text.
 
     Examples
     --------
@@ -145,8 +174,7 @@ def floats_of(cells: Any, kind: ColumnKind) -> np.ndarray:
     [2.0, nan]
     """
     pa = arrow("a column")
-    if pa.types.is_dictionary(cells.type):
-        cells = cells.cast(cells.type.value_type)
+    cells = decoded(cells)
     if is_text(cells.type) and not pa.types.is_string(cells.type):
         cells = cells.cast(pa.string())
     if kind == "date":
@@ -165,6 +193,8 @@ def _plain(cells: Any) -> np.ndarray:
 
 
 def _moments(cells: Any, pa: Any) -> Any:
+    if pa.types.is_integer(cells.type):  # which Arrow would take as microseconds
+        raise pa.ArrowInvalid("whole numbers are no dates")
     if not pa.types.is_string(cells.type):
         return cells.cast(pa.timestamp("us", getattr(cells.type, "tz", None)), safe=False)
     try:
@@ -194,8 +224,7 @@ def texts_of(cells: Any) -> Any:
     (['3', None, '2.5'], ['Ulm', None, None])
     """
     pa = arrow("a column")
-    if pa.types.is_dictionary(cells.type):
-        cells = cells.cast(cells.type.value_type)
+    cells = decoded(cells)
     if pa.types.is_floating(cells.type):
         values = [None if item is None or math.isnan(item) else f"{item:.17g}" for item in cells.to_pylist()]
         return pa.array(values, pa.large_string())

@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, RandomSampler
+from torch.utils.data import BatchSampler, DataLoader, Dataset, IterableDataset, SequentialSampler
 
 from ..errors import DataError
 from .arrays import ArraySource
 from .hdf5 import Kind
-from .source import Source
+from .source import Source, open_source
 from .spill import SpilledRows
 
 BATCH = 1024
@@ -87,19 +87,61 @@ def open_dataset(x: Any, kind: Kind) -> Source:
     Raises
     ------
     DataError
-        As `spool`; and when targets are asked for of what deals them in another order each time.
+        As `spool`; and when targets are asked for of what may deal them in another order each time.
     """
-    if kind == "targets" and isinstance(x, DataLoader) and isinstance(x.sampler, RandomSampler):
-        raise DataError(
-            "the DataLoader deals its rows in another order each time, so that its targets would not be the inputs'",
-            "make it with shuffle=False, or give its dataset",
-        )
+    if kind == "targets":
+        _check_order(x)
     inputs, targets = spool(x)
     if kind == "inputs":
         return inputs
     if targets is None:
         raise DataError(f"{inputs.name}: items are inputs alone, without a target", "give the targets as an array")
     return targets
+
+
+def open_pair(inputs: Any, targets: Any) -> tuple[Source, Source]:
+    """Open inputs and targets that are given one beside the other, so that they belong together by their order alone.
+
+    Parameters
+    ----------
+    inputs, targets
+        As `layerwise.open_source` takes them.
+
+    Raises
+    ------
+    DataError
+        As `layerwise.open_source`; and when either is a ``DataLoader`` that may deal its rows in another order each
+        time: one that shuffles, draws, or has a sampler of its own.
+
+    Examples
+    --------
+    >>> rows, labels = open_pair([[0.0], [1.0]], ["b", "a"])
+    >>> rows.shape, labels.shape
+    ((2, 1), (2,))
+    """
+    _check_order(inputs)
+    return open_source(inputs), open_source(targets, kind="targets")
+
+
+def _check_order(x: Any) -> None:
+    if isinstance(x, DataLoader) and not _in_order(x):
+        raise DataError(
+            "the DataLoader may deal its rows in another order each time, so that targets would not be the inputs'",
+            "make it with shuffle=False and no sampler, or give its dataset",
+        )
+
+
+def _in_order(loader: DataLoader[Any]) -> bool:
+    """Say whether a loader deals the rows in the order in which its data set has them."""
+    if loader.num_workers and not loader.in_order:
+        return False
+    if isinstance(loader.dataset, IterableDataset):
+        return True
+    batches = loader.batch_sampler
+    if batches is None:
+        return type(loader.sampler) is SequentialSampler
+    # a sampler of batches that was handed in leaves loader.sampler at its default, which then deals nothing
+    return type(batches) is BatchSampler and type(batches.sampler) is SequentialSampler
 
 
 def _append(file: SpilledRows, block: Tensor) -> None:

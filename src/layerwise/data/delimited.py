@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import csv
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from ..errors import DataError
 from .cells import ColumnKind, arrow, cleaned, possible_kinds
-from .table import TableSource, listing, spooled
+from .table import TableSource, check_names, listing, spooled
 
 SUFFIXES = (".csv", ".tsv", ".csv.gz", ".tsv.gz")
 # Between a truth value and a number, a number and text: the first that all cells can be read as.
@@ -68,11 +69,10 @@ def open_delimited(paths: Sequence[Path], name: str) -> TableSource:
 def _header(path: Path) -> tuple[str, ...]:
     """Return the columns' names."""
     try:
-        with arrow(str(path)).input_stream(path, compression="detect") as file:
-            first = file.read(2**20).decode("utf-8-sig", errors="ignore").split("\n", 1)[0].rstrip("\r")
-    except OSError as error:
+        first = _first_line(path)
+        names = [name.strip() for name in next(csv.reader([first], delimiter=_delimiter(path, first)), [])]
+    except (OSError, csv.Error) as error:
         raise DataError(f"{path} cannot be read: {error}", "check that it is a CSV file, and whole") from error
-    names = [name.strip() for name in next(csv.reader([first], delimiter=_delimiter(path, first)), [])]
     if not names:
         raise DataError(f"{path}: the first line is empty", "write the columns' names in the first line")
     if all(_is_number(name) for name in names):
@@ -80,10 +80,15 @@ def _header(path: Path) -> tuple[str, ...]:
             f"{path}: the first line holds numbers, {listing(names, 4)}, expected the names of the columns",
             "write a line of names above the rows",
         )
-    twice = sorted({name for name in names if names.count(name) > 1})
-    if twice:
-        raise DataError(f"{path}: two columns are named {twice[0]!r}", "give each a name of its own")
+    check_names(names, str(path))
     return tuple(names)
+
+
+def _first_line(path: Path) -> str:
+    """Return the first line, whichever line ends the file has: those of old Macs are a carriage return alone."""
+    with arrow(str(path)).input_stream(path, compression="detect") as file:
+        start: str = file.read(2**20).decode("utf-8-sig", errors="ignore")
+    return re.split(r"\r\n?|\n", start, maxsplit=1)[0]
 
 
 def _is_number(text: str) -> bool:
@@ -106,10 +111,8 @@ def _batches(path: Path, columns: tuple[str, ...]) -> Iterator[Any]:
     pa = arrow(str(path))
     from pyarrow import csv as arrow_csv
 
-    own = _header(path)
+    own, delimiter = _header(path), _delimiter(path, _first_line(path))
     check_columns(own, columns, str(path))
-    with pa.input_stream(path, compression="detect") as file:
-        first = file.read(2**20).decode("utf-8-sig", errors="ignore").split("\n", 1)[0]
     try:
         with pa.input_stream(path, compression="detect") as file:
             reader = arrow_csv.open_csv(
@@ -118,7 +121,9 @@ def _batches(path: Path, columns: tuple[str, ...]) -> Iterator[Any]:
                     block_size=BLOCK_BYTES, column_names=own, skip_rows=1, use_threads=False
                 ),
                 parse_options=arrow_csv.ParseOptions(
-                    delimiter=_delimiter(path, first), newlines_in_values=True, ignore_empty_lines=len(own) > 1
+                    delimiter=delimiter,
+                    newlines_in_values=True,
+                    ignore_empty_lines=len(own) > 1,
                 ),
                 convert_options=arrow_csv.ConvertOptions(
                     column_types={name: pa.string() for name in own}, strings_can_be_null=False

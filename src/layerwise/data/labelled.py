@@ -11,9 +11,10 @@ from torch import Tensor
 from ..errors import PlanError
 from ..randomness import Randomness
 from .batches import hold_out
+from .dataset import open_pair
 from .features import Features, Streamed
 from .quantities import load_quantities
-from .source import Source, load_rows, open_source
+from .source import Source, load_rows
 from .sparse import SparseSource, load_sparse
 from .sparse_features import Sparse
 from .spill import Store
@@ -75,7 +76,7 @@ def labelled_rows(
     >>> labelled.rows.flatten().tolist(), labelled.targets.tolist(), classes.tolist()
     ([0.0, 2.0], [1, 0], ['a', 'b'])
     """
-    source, given = open_source(inputs), open_source(targets, kind="targets")
+    source, given = open_pair(inputs, targets)
     count = source.shape[0]
     weights = None if sample_weight is None else row_weights(sample_weight, count)
     if quantities:
@@ -149,8 +150,8 @@ def unlabelled_rows(
     >>> unlabelled_rows([[0.0], [1.0], [2.0]], ["b", None, "a"], 1.0, torch.float32).read(0, 1).tolist()
     [[1.0]]
     """
-    source = open_source(inputs)
-    codes, _ = load_targets(open_source(targets, kind="targets"), source.shape[0], classes=classes)
+    source, given = open_pair(inputs, targets)
+    codes, _ = load_targets(given, source.shape[0], classes=classes)
     chosen = (codes < 0).nonzero().squeeze(1)
     if not len(chosen):
         return None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import threading
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import numpy as np
 
 from ..errors import DataError, install, nearest
 from .arrays import ArraySource, check_block
+from .cells import natural_kind, texts_of
 from .hdf5 import CONVENTIONAL
 from .table import PREPARE, listing
 
@@ -46,9 +48,9 @@ class ParquetSource:
         self.path = path.absolute()
         self.name = f"{path}::{name}" if name else str(path)
         file = self._file = open_parquet(path)
-        known = list(file.schema_arrow.names)
+        known = columns_of(file.schema_arrow)
         self.columns = [_known(column, known, path) for column in (known if name is None else [name])]
-        fields = [file.schema_arrow.field(number) for number, column in enumerate(known) if column in self.columns]
+        fields = [field for field in file.schema_arrow if field.name in self.columns]
         _check(fields, path)
         groups = [file.metadata.row_group(number).num_rows for number in range(file.metadata.num_row_groups)]
         self.starts = np.cumsum([0, *groups], dtype=np.int64)
@@ -101,9 +103,12 @@ class ParquetSource:
 
 
 def open_labels(path: Path, name: str | None) -> ArraySource:
-    """Read the labels of a Parquet file: a column by name, else the one with a usual name, else the only one."""
+    """Read the labels of a Parquet file: a column by name, else the one with a usual name, else the only one.
+
+    What stands for a missing value in a table's text is no label, as in a table's own column.
+    """
     file = open_parquet(path)
-    known = list(file.schema_arrow.names)
+    known = columns_of(file.schema_arrow)
     if name is None:
         usual = [column for column in CONVENTIONAL["targets"] if column in known] or known
         if len(usual) != 1 and usual == known:
@@ -118,6 +123,8 @@ def open_labels(path: Path, name: str | None) -> ArraySource:
     except (OSError, ValueError) as error:
         raise damaged_parquet(f"{path}::{name}", error) from error
     plain = _numeric(column) and not column.null_count  # an empty label becomes None, a mark of no label
+    if natural_kind(column.type) == "text":
+        column = texts_of(column)
     values = column.to_numpy() if plain else np.array(column.to_pylist(), dtype=object)
     return ArraySource(values, f"{path}::{name}")
 
@@ -135,6 +142,23 @@ def open_parquet(path: Path) -> Any:
         return parquet.ParquetFile(path)
     except (OSError, ValueError) as error:
         raise damaged_parquet(str(path), error) from error
+
+
+def columns_of(schema: Any) -> list[str]:
+    """Return the names of a Parquet file's columns, without the numbers that pandas gave its rows.
+
+    pandas keeps an index without a name as a column of its own, once rows are drawn, filtered or put together; one with
+    a name is a column that somebody named.
+
+    Examples
+    --------
+    >>> import pandas, pyarrow
+    >>> columns_of(pyarrow.Schema.from_pandas(pandas.DataFrame({"a": [1, 2, 3]}).loc[[2, 0, 1]]))
+    ['a']
+    """
+    index = (schema.pandas_metadata or {}).get("index_columns", [])
+    unnamed = [name for name in index if isinstance(name, str) and re.fullmatch(r"__index_level_\d+__", name)]
+    return [name for name in schema.names if name not in unnamed]
 
 
 def damaged_parquet(where: str, error: Exception) -> DataError:

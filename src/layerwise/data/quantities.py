@@ -6,6 +6,7 @@ import numpy as np
 import torch
 
 from ..errors import DataError
+from .arrays import check_no_dates, is_missing
 from .source import Source
 
 
@@ -46,9 +47,10 @@ def load_quantities(source: Source, n_rows: int) -> tuple[torch.Tensor, torch.Te
     if shape[0] != n_rows:
         raise DataError(f"{name} has {shape[0]} targets, the inputs have {n_rows} rows", "give one target per row")
     raw = source.read(0, n_rows)
+    check_no_dates(raw, name)
     try:
         if raw.dtype.kind == "O":
-            raw = np.array([np.nan if type(item).__name__ == "NAType" else item for item in raw.ravel().tolist()])
+            raw = np.array([np.nan if is_missing(item) else item for item in raw.ravel().tolist()])
         values = np.array(raw, dtype=np.float64).reshape(n_rows, -1)  # None becomes NaN
     except (ValueError, TypeError) as error:
         raise DataError(

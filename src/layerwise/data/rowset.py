@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from .batches import Batch
+from .dataset import open_pair
 from .features import Features, blocks
 from .source import open_source
 from .spill import Store
@@ -88,10 +89,11 @@ def open_rows(inputs: Any, targets: Any, store: Store, dtype: torch.dtype, class
     >>> len(rows), rows.targets.tolist(), classes.tolist()
     (2, [1, 0], ['a', 'b'])
     """
-    rows = store.open(open_source(inputs), dtype)
     if targets is None:
-        return RowSet(rows), None
-    codes, classes = load_targets(open_source(targets, kind="targets"), rows.shape[0], classes=classes)
+        return RowSet(store.open(open_source(inputs), dtype)), None
+    source, given = open_pair(inputs, targets)
+    rows = store.open(source, dtype)
+    codes, classes = load_targets(given, rows.shape[0], classes=classes)
     return RowSet(rows, codes), classes
 
 

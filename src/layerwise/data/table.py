@@ -15,7 +15,7 @@ import numpy as np
 
 from ..errors import DataError, nearest
 from .arrays import ArraySource, check_block
-from .cells import ColumnKind, arrow, first_unreadable, floats_of, is_text, natural_kind, texts_of
+from .cells import ColumnKind, arrow, decoded, first_unreadable, floats_of, is_text, natural_kind, texts_of, zoned
 
 SLICE = 65_536  # rows that are looked through at once
 
@@ -40,6 +40,8 @@ class TableSource:
         Their names.
     parsed : bool
         Whether the cells are text that is read as what a column holds, as those of a CSV file are.
+    numbers : numpy.ndarray or None
+        Where the rows are some of a table's, their numbers in it.
 
     Raises
     ------
@@ -68,9 +70,9 @@ class TableSource:
         self.columns: tuple[str, ...] = tuple(table.column_names)
         self.shape: tuple[int, ...] = (table.num_rows, len(self.columns))
         self.parsed = kinds is not None
-        twice = sorted({column for column in self.columns if self.columns.count(column) > 1})
-        if twice:
-            raise DataError(f"{name}: two columns are named {twice[0]!r}", "give each a name of its own")
+        self.numbers: np.ndarray | None = None
+        self._of_one_zone: set[str] = set()  # columns of dates that were looked through
+        check_names(self.columns, name)
         self.kinds: dict[str, ColumnKind] = {
             column: kinds[column] if kinds is not None else self._kind(column) for column in self.columns
         }
@@ -101,21 +103,48 @@ class TableSource:
         Raises
         ------
         DataError
-            At the first cell that is no such thing.
+            At the first cell that is no such thing, or date whose time zone is not as that of the dates before it.
         """
-        kind, cells = kind or self.kinds[column], self.cells(column, start, stop)
+        kind, cells = kind or self.kinds[column], decoded(self.cells(column, start, stop))
         if kind == "text":
             raise DataError(f"{self.name}: column {column!r} holds text, expected numbers", "see docs/data.md")
+        if kind == "date" and is_text(cells.type):
+            self._check_zone(column)
         try:
             return floats_of(cells, kind)
-        except arrow(self.name).ArrowInvalid as error:
+        except arrow(self.name).ArrowException as error:
             if not is_text(cells.type):
-                raise DataError(f"{self.name}: column {column!r} is no {kind}: {error}", "leave it out") from error
+                raise DataError(
+                    f"{self.name}: column {column!r} holds {said(self.kinds[column])} ({cells.type}), which cannot be "
+                    f"read as {said(kind)}",
+                    f"leave data.kinds.{column} out, or leave the column out: --set data.kinds.{column}=none",
+                ) from error
             row, cell = first_unreadable(cells, kind)
             raise DataError(
                 f"{self.where(start + row)}, column {column!r} is {cell!r}, expected a {kind} (rows counted from 0)",
                 f"correct the cell, leave it empty, or read the column as text: --set data.kinds.{column}=text",
             ) from error
+
+    def _check_zone(self, column: str) -> None:
+        """Refuse dates of which some have a time zone and some have none: nothing says which moments the latter are."""
+        if column in self._of_one_zone:
+            return
+        first: bool | None = None
+        for start in range(0, self.shape[0], SLICE):
+            cells = decoded(self.table.column(column).slice(start, SLICE))
+            zones = zoned(cells)
+            for zone in zones.unique().drop_null().to_pylist():
+                first = zone if first is None else first
+                if zone is not first:
+                    row = arrow(self.name).compute.index(zones, zone).as_py()
+                    found = f"{cells[row].as_py()!r}, {'with' if zone else 'without'} a time zone"
+                    raise DataError(
+                        f"{self.where(start + row)}, column {column!r} is {found}, unlike the dates before it "
+                        "(rows counted from 0)",
+                        "write all of the column's dates with a time zone or all without one, or leave it out: "
+                        f"--set data.kinds.{column}=none",
+                    )
+        self._of_one_zone.add(column)
 
     def texts(self, column: str, start: int, stop: int) -> Any:
         """Return one column's cells as text, null where one is missing."""
@@ -123,6 +152,7 @@ class TableSource:
 
     def where(self, row: int) -> str:
         """Return how a message names a row, with the file that it is in."""
+        row = row if self.numbers is None else int(self.numbers[row])
         started = [(first, name) for first, name in self.parts if first <= row] or [(0, self.name)]
         first, name = started[-1]
         return f"{name}: row {row - first}"
@@ -147,7 +177,9 @@ class TableSource:
         """Return the table with some of its columns, in this order."""
         kept = [self.check_column(column) for column in columns]
         kinds = self.kinds if self.parsed else None
-        return TableSource(self.table.select(kept), self.name, kinds, self.parts)
+        table = TableSource(self.table.select(kept), self.name, kinds, self.parts)
+        table.numbers = self.numbers
+        return table
 
     def without(self, columns: Iterable[str]) -> TableSource:
         """Return the table without some columns; those that it has not are no matter."""
@@ -162,7 +194,9 @@ class TableSource:
         starts = [start for start in range(0, self.shape[0], SLICE) if chosen[start : start + SLICE].any()]
         found = [self.table.slice(start, SLICE).filter(pa.array(chosen[start : start + SLICE])) for start in starts]
         table = pa.concat_tables(found) if found else self.table.slice(0, 0)
-        return TableSource(table, self.name, self.kinds if self.parsed else None)
+        taken = TableSource(table, self.name, self.kinds if self.parsed else None, self.parts)
+        taken.numbers = np.flatnonzero(chosen) if self.numbers is None else self.numbers[chosen]
+        return taken
 
     def labels(self, column: str) -> ArraySource:
         """Return a column as one label a row: numbers, truth values or text, None where a cell is empty."""
@@ -228,6 +262,19 @@ PREPARE = (
     "leave the column out, or prepare the table: layerwise.Preparation.fit(table).transform(table) fills gaps and "
     "makes numbers of text and dates, as layerwise compare does by itself"
 )
+
+
+def check_names(columns: Sequence[str], name: str) -> None:
+    """Refuse columns of which two have one name.
+
+    Raises
+    ------
+    DataError
+        With the first such name.
+    """
+    twice = sorted({column for column in columns if columns.count(column) > 1})
+    if twice:
+        raise DataError(f"{name}: two columns are named {twice[0]!r}", "give each a name of its own")
 
 
 def said(kind: ColumnKind) -> str:

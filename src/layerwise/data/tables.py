@@ -10,9 +10,9 @@ from typing import Any
 from ..errors import DataError
 from .cells import arrow, is_text
 from .delimited import check_columns, is_delimited, open_delimited
-from .parquet import SUFFIXES, damaged_parquet, open_parquet
+from .parquet import SUFFIXES, columns_of, damaged_parquet, open_parquet
 from .paths import check_file, paths_of
-from .table import TableSource, spooled
+from .table import TableSource, check_names, spooled
 
 
 def is_frame(x: Any) -> bool:
@@ -52,7 +52,7 @@ def open_table(x: Any) -> TableSource:
     Raises
     ------
     DataError
-        When `x` cannot be opened as a table, or pyarrow is not installed.
+        When `x` cannot be opened as a table, two of its columns have one name, or pyarrow is not installed.
 
     Examples
     --------
@@ -81,13 +81,14 @@ def _frame(x: Any) -> TableSource:
     kind = type(x).__module__.split(".")[0]
     name = f"the {kind} frame" if kind in ("pandas", "polars") else "the table"
     pa = arrow(name)
+    check_names([column for column in x.columns if isinstance(column, str)], name)
     try:
         table = pa.RecordBatchReader.from_stream(x).read_all()
-    except (pa.ArrowException, TypeError) as error:
+    except (pa.ArrowException, TypeError, ValueError) as error:
         raise DataError(
             f"{name} cannot be read: {error}", "give each column values of one type, for example with .astype(str)"
         ) from error
-    # pandas' own index comes along as a column where it is not a plain count
+    # pandas' own index, named or not, is none of the frame's columns, and comes along where it is not a plain count
     index = (table.schema.pandas_metadata or {}).get("index_columns", [])
     table = table.drop_columns([name for name in index if isinstance(name, str)])
     # the layout in which polars hands over text is not one that rows can be picked of
@@ -96,19 +97,20 @@ def _frame(x: Any) -> TableSource:
 
 
 def _parquets(paths: Sequence[Path], name: str) -> TableSource:
+    pa = arrow(name)
     files = [open_parquet(path) for path in paths]
-    schema = files[0].schema_arrow
+    schemas = [_schema(file, path) for path, file in zip(paths, files, strict=True)]
+    names = schemas[0].names
     parts, rows = [], 0
-    for path, file in zip(paths, files, strict=True):
-        check_columns(file.schema_arrow.names, schema.names, str(path))
+    for path, file, schema in zip(paths, files, schemas, strict=True):
+        check_columns(schema.names, names, str(path))
         parts.append((rows, str(path)))
         rows += file.metadata.num_rows
-    pa = arrow(name)
     try:
         schema = pa.unify_schemas(
-            [pa.schema([file.schema_arrow.field(column) for column in schema.names]) for file in files],
+            [pa.schema([schema.field(column) for column in names]) for schema in schemas],
             promote_options="permissive",
-        ).remove_metadata()
+        )
     except pa.ArrowException as error:
         raise DataError(f"{name}: the files' columns differ in type: {error}", "write them alike") from error
 
@@ -116,9 +118,25 @@ def _parquets(paths: Sequence[Path], name: str) -> TableSource:
         for path, file in zip(paths, files, strict=True):
             try:
                 for batch in file.iter_batches(use_threads=False):
-                    table = pa.Table.from_batches([batch]).select(schema.names).cast(schema)
+                    table = pa.Table.from_batches([batch]).select(names).cast(schema)
                     yield from table.combine_chunks().to_batches()
             except (OSError, ValueError) as error:
                 raise damaged_parquet(str(path), error) from error
 
     return TableSource(spooled(read(), schema), name, parts=parts)
+
+
+def _schema(file: Any, path: Path) -> Any:
+    """Return a Parquet file's columns, as its table holds them, once they are known to make one."""
+    pa = arrow(str(path))
+    kept = columns_of(file.schema_arrow)
+    schema = pa.schema([pa.field(field.name, _plain(field.type)) for field in file.schema_arrow if field.name in kept])
+    TableSource(schema.empty_table(), str(path))
+    return schema
+
+
+def _plain(kind: Any) -> Any:
+    """Return the type of categories' values, as each row group may number them anew; of text the one layout."""
+    pa = arrow("a column")
+    kind = kind.value_type if pa.types.is_dictionary(kind) else kind
+    return pa.large_string() if is_text(kind) else kind

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from ..errors import DataError, nearest
+from .arrays import check_no_dates, is_missing
 from .cells import MISSING
 from .source import Source
 
@@ -18,8 +19,8 @@ NO_LABEL = (*MISSING, str(UNLABELLED))  # text that is no label: what stands for
 def load_targets(source: Source, n_rows: int, *, classes: np.ndarray | None = None) -> tuple[torch.Tensor, np.ndarray]:
     """Read one label per row and number the classes.
 
-    Labels are whole numbers (of any type), truth values or text. -1, NaN and None mark rows without a label, and text
-    that a text file would have for them: "-1", "", "NA", "nan", "?" ...
+    Labels are whole numbers (of any type), truth values or text. -1, NaN, None and pandas' NA mark rows without a
+    label, and so does text that a text file would have for them: "-1", "", "NA", "nan", "?" ...
 
     Parameters
     ----------
@@ -100,8 +101,9 @@ def load_values(source: Source, n_rows: int) -> torch.Tensor:
     [0.5, nan, -1.0]
     """
     raw = _one_each(source, n_rows)
+    check_no_dates(raw, source.name)
     try:
-        values = np.array([np.nan if item is None else item for item in raw.tolist()], dtype=np.float64)
+        values = np.array([np.nan if is_missing(item) else item for item in raw.tolist()], dtype=np.float64)
     except (ValueError, TypeError) as error:
         raise DataError(f"{source.name} holds what is no number: {error}", "give one number per row") from error
     if np.isinf(values).any():
@@ -197,7 +199,7 @@ def _from_objects(raw: np.ndarray, name: str) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _is_mark(item: Any) -> bool:
-    if item is None:
+    if is_missing(item):
         return True
     if isinstance(item, str):
         return item.strip() in NO_LABEL

@@ -10,6 +10,7 @@ import numpy as np
 from sklearn.utils import check_consistent_length, column_or_1d
 from sklearn.utils.multiclass import check_classification_targets
 
+from ..data.arrays import is_missing
 from ..data.quantities import load_quantities
 from ..data.source import open_source
 from ..data.targets import UNLABELLED
@@ -82,7 +83,7 @@ def _refuse_marks_as_text(values: np.ndarray, unlabeled: Any) -> None:
 
 
 def _is_mark(item: Any, unlabeled: Any) -> bool:
-    if item is None or type(item).__name__ in ("NAType", "NaTType"):
+    if is_missing(item):
         return True
     if isinstance(item, numbers.Real) and item != item:
         return True

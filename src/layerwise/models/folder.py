@@ -150,11 +150,25 @@ def load_model(folder: str | Path) -> Model:
     stack = Stack.load(path) if STACK[0] in found.files else None
     preparation = None
     if found.preparation is not None:
-        preparation = Preparation.from_parts(found.preparation, read_estimator(path / PREPARATION))
+        preparation = _preparation(found.preparation, path)
     return Model(
         network.eval(), found.classes, stack, found.inputs, preparation, found.target, found.probabilities,
         found.quantity, found.facts,
     )  # fmt: skip
+
+
+def _preparation(schema: Mapping[str, Any], path: Path) -> Preparation:
+    estimator = read_estimator(path / PREPARATION)
+    try:
+        found = Preparation.from_parts(schema, estimator)
+        if list(found.features) != schema["features"]:
+            raise ValueError("its columns make other features than it names")
+        return found
+    except LayerwiseError:
+        raise
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
+        said = f"{type(error).__name__}: {error}"
+        raise RunError(f"{path / WHOLE} is damaged: preparation does not fit {PREPARATION}: {said}", AGAIN) from error
 
 
 def _description(path: Path) -> Description:
