@@ -137,17 +137,20 @@ def page() -> None:
     write_text(file, text)
 
 
-def _measured(arm: str) -> list[dict[str, Any]]:
-    files = [OUT / f"{arm}-{seed}.json" for seed in range(SEEDS)]
-    return [json.loads(file.read_text()) for file in files if file.exists()]
+Measured = dict[int, dict[str, Any]]  # what a seed came to
 
 
-def _errors(found: dict[str, list[dict[str, Any]]]) -> str:
+def _measured(arm: str) -> Measured:
+    files = {seed: OUT / f"{arm}-{seed}.json" for seed in range(SEEDS)}
+    return {seed: json.loads(file.read_text()) for seed, file in files.items() if file.exists()}
+
+
+def _errors(found: dict[str, Measured]) -> str:
     lines = ["| labels | arm | test error %, mean | 95 % interval | each seed | s a seed and budget | published |"]
     lines += ["|---|---|---|---|---|---|---|"]
     for position, (labels, published) in enumerate(PUBLISHED.items()):
         for arm, runs in found.items():
-            budgets = [run["budgets"][position] for run in runs]
+            budgets = [run["budgets"][position] for run in runs.values()]
             if not budgets:
                 continue
             interval = mean_interval([budget["error"] for budget in budgets])
@@ -163,16 +166,16 @@ def _errors(found: dict[str, list[dict[str, Any]]]) -> str:
     return "\n".join(lines)
 
 
-def _gains(found: dict[str, list[dict[str, Any]]]) -> str:
+def _gains(found: dict[str, Measured]) -> str:
     lines = ["| labels | seeds | gain of pre-training, points | 95 % interval | wins |", "|---|---|---|---|---|"]
-    seeds = min(map(len, found.values()))
+    seeds = sorted(set.intersection(*map(set, found.values())))
     if not seeds:
         return "Not measured yet."
     for position, labels in enumerate(PUBLISHED):
-        wrong = {arm: _wrong(runs[:seeds], position) for arm, runs in found.items()}
+        wrong = {arm: _wrong([runs[seed] for seed in seeds], position) for arm, runs in found.items()}
         own = gain(wrong["random"], wrong["pretrained"])
         ends = "" if own.low is None else f"{own.low:.2f} to {own.high:.2f}"
-        lines.append(f"| {labels:,} | {seeds} | {own.gain:.2f} | {ends} | {own.wins} |")
+        lines.append(f"| {labels:,} | {len(seeds)} | {own.gain:.2f} | {ends} | {own.wins} |")
     return "\n".join(lines)
 
 
