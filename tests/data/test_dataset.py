@@ -93,7 +93,7 @@ DISORDERLY = [
 ]
 
 
-@pytest.mark.parametrize("how", DISORDERLY, ids=str)
+@pytest.mark.parametrize("how", DISORDERLY)
 def test_rows_dealt_in_another_order_are_no_inputs_beside_targets(how: dict[str, Any]) -> None:
     loader = DataLoader(LABELLED, **how)
     labels = np.arange(20) % 2
