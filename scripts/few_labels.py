@@ -26,7 +26,7 @@ import layerwise as lw
 from layerwise.comparison.arms import arms_of
 from layerwise.comparison.experiment import Experiment
 from layerwise.comparison.rows import Rows, gather, gather_files
-from layerwise.comparison.statistics import gain
+from layerwise.comparison.statistics import FEWEST_SEEDS, gain
 from layerwise.intervals import mean_interval
 from layerwise.plan import Plan
 from layerwise.recipe import read_recipe
@@ -35,7 +35,7 @@ from layerwise.write import write_json, write_text
 
 DOCS = Path(__file__).parent.parent / "docs"
 OUT = DOCS / "results" / "few-labels"
-SEEDS, FEWEST = 5, 3  # the fewest that an interval is given for
+SEEDS = 5
 ARMS = {"pretrained": "pre-trained, pseudo-labels", "random": "random, pseudo-labels"}
 PUBLISHED = {100: 10.49, 1000: 3.46, 3000: 2.69}  # Lee (2013), denoising auto-encoder, dropout and pseudo-labels
 VALIDATION_LABELS, CHOOSING_SEED = 1000, 100
@@ -154,8 +154,7 @@ def _errors(found: dict[str, Measured]) -> str:
             if not budgets:
                 continue
             interval = mean_interval([budget["error"] for budget in budgets])
-            few = len(budgets) < FEWEST or interval.low is None
-            ends = "" if few else f"{interval.low:.2f} to {interval.high:.2f}"
+            ends = f"{interval.low:.2f} to {interval.high:.2f}" if len(budgets) >= FEWEST_SEEDS else ""
             each = ", ".join(f"{budget['error']:.2f}" for budget in budgets)
             seconds = [budget["pretraining_seconds"] + budget["finetuning_seconds"] for budget in budgets]
             beside = f"{published:.2f}" if arm == "pretrained" else ""
